@@ -1,0 +1,370 @@
+// THE story: what happens to a charge that its member's stock could not serve.
+//
+//   fit      a batch, then exactly the bytes, then the same after taking back all stock of the refusing subtree (M8
+//            1-3, 9)
+//   leave    who is a victim gets what the reserve has and goes; who may not wait is refused, or forced if its flags
+//            say so
+//   reclaim  the refusing group's subtree gives back what it can; if the bytes fit now, or something was given, start
+//            over
+//   OOM      group: the contest for the subtree (OomContest). Root: the global path (GlobalOom). Then start over.
+// Stocks are taken back before anybody is refused, reclaimed or killed: idle bytes are no reason for any of it. A
+// request that no limit on its path could ever admit is refused before anything is tried, and hurts nobody. What a
+// reclaimer claims is believed as long as the group's usage falls; the rounds in which it does not are bounded, and all
+// is bounded by the deadline.
+//
+// Must stay true: one attempt ends exactly once, granted or by an exception that says who refused and why; whatever it
+// was woken for and did not use is handed on (OomWaitQueue.Finish). Follows try_charge_memcg in mm/memcontrol.c.
+namespace MemoryGroups;
+
+internal sealed class ChargeAttempt
+{
+    internal const int MaxRounds = 16;
+
+    private readonly MemoryMember _member;
+    private readonly MemberBooks _books;
+    private readonly MemoryRoot _root;
+    private readonly long _bytes;
+    private readonly ChargeFlags _flags;
+    private OomRequest? _request;
+    private UsageCounter? _refused;
+    private int _rounds;
+    private bool _throughOom;
+    private bool _granted;
+
+    private ChargeAttempt(MemoryMember member, long bytes, ChargeFlags flags)
+    {
+        _member = member;
+        _books = member.Books;
+        _root = member.Root;
+        _bytes = bytes;
+        _flags = flags;
+    }
+
+    private OomRequest Request =>
+        _request ??= new OomRequest(_root, _member, _bytes, _flags, _member.Group.WaitTimeout);
+
+    private MemoryGroup Refusing => _refused!.Group;
+
+    // TryCharge: fits now, or not.
+    internal static bool Try(MemoryMember member, long bytes) =>
+        new ChargeAttempt(member, bytes, ChargeFlags.NoWait).TryFit();
+
+    // Charge: may reclaim on this thread; never waits, never kills.
+    internal static void Run(MemoryMember member, long bytes, ChargeFlags flags)
+    {
+        var attempt = new ChargeAttempt(member, bytes, flags);
+        if (!attempt.TryFit() && !attempt.TryLeaveEarly())
+        {
+            attempt.ReclaimHere();
+        }
+    }
+
+    internal static ValueTask RunAsync(MemoryMember member, long bytes, ChargeFlags flags, CancellationToken cancel)
+    {
+        var attempt = new ChargeAttempt(member, bytes, flags);
+        if (cancel.IsCancellationRequested)
+        {
+            return ValueTask.FromCanceled(cancel);
+        }
+
+        // Most slow paths end here: a refill, or room after a drain.
+        return !attempt.MustQueueBehindAged(out _) && attempt.TryFit() && !HighThrottle.IsOver(member.Group)
+            ? ValueTask.CompletedTask
+            : attempt.RunAsync(cancel);
+    }
+
+    private async ValueTask RunAsync(CancellationToken cancel)
+    {
+        // Already granted, and only to be slowed down: _refused was never set.
+        bool granted = _granted;
+        _request = new OomRequest(_root, _member, _bytes, _flags, _member.Group.WaitTimeout) { Cancel = cancel };
+        try
+        {
+            while (!granted)
+            {
+                granted = await StepAsync().ConfigureAwait(false);
+            }
+        }
+        finally
+        {
+            _root.WaitQueue.Finish(_request, granted);
+        }
+
+        if (HighThrottle.IsOver(_member.Group))
+        {
+            await HighThrottle.ApplyAsync(_request, _member.Group).ConfigureAwait(false);
+        }
+    }
+
+    // One round. True when granted, false to start over; every other end is an exception.
+    private async ValueTask<bool> StepAsync()
+    {
+        Request.Cancel.ThrowIfCancellationRequested();
+        if (MustQueueBehindAged(out MemoryGroup? aged))
+        {
+            Obey(await OomContest.WaitAsync(Request, aged!, null, () => MustQueueBehindAged(out _))
+                .ConfigureAwait(false));
+            return _granted;
+        }
+
+        if (TryFit() || TryLeaveEarly())
+        {
+            return true;
+        }
+
+        Refusing.Events.Raise(MemoryEvent.Max);
+        if (await ReclaimAsync().ConfigureAwait(false))
+        {
+            return false;
+        }
+
+        if (Has(ChargeFlags.NoRetry) || Has(ChargeFlags.RetryMayFail))
+        {
+            return ForceOrThrow(ChargeRefusal.DoesNotFit);
+        }
+
+        if (_bytes > _root.CostlyChargeBytes)
+        {
+            return ForceOrThrow(ChargeRefusal.Costly);
+        }
+
+        if (_throughOom && _member.IsDying && !_member.Space.MayUseReserve)
+        {
+            throw OomKilledException.For(_member);
+        }
+
+        return await OomAsync().ConfigureAwait(false);
+    }
+
+    private async ValueTask<bool> OomAsync()
+    {
+        _throughOom = true;
+        OomVerdict verdict;
+        if (_refused!.IsRoot)
+        {
+            bool trustChain = _rounds < MaxRounds;
+            GlobalOom.Result result = await GlobalOom.RunAsync(Request, _books, trustChain).ConfigureAwait(false);
+            if (result.Granted)
+            {
+                return _granted = true;
+            }
+
+            if (result.GateRefused)
+            {
+                return ForceOrThrow(ChargeRefusal.Gate);
+            }
+
+            verdict = result.Verdict;
+        }
+        else
+        {
+            verdict = await OomContest.RunAsync(Request, Refusing).ConfigureAwait(false);
+        }
+
+        Obey(verdict);
+        return _granted;
+    }
+
+    private void Obey(OomVerdict verdict)
+    {
+        switch (verdict)
+        {
+            case OomVerdict.Retry:
+                return;
+            case OomVerdict.Killed when _member.Space.MayUseReserve:
+                return;
+            case OomVerdict.Killed:
+                throw OomKilledException.For(_member);
+            case OomVerdict.Cancelled:
+                Request.Cancel.ThrowIfCancellationRequested();
+                return;
+            case OomVerdict.TimedOut:
+                ForceOrThrow(ChargeRefusal.TimedOut);
+                return;
+            case OomVerdict.Closed:
+                throw new ObjectDisposedException(_member.Path);
+            case OomVerdict.KillerDisabled:
+                ForceOrThrow(ChargeRefusal.KillerDisabled);
+                return;
+            default:
+                ForceOrThrow(ChargeRefusal.NoVictim);
+                return;
+        }
+    }
+
+    // A batch, exactly the bytes, and again after the refusing subtree's stock has come back. Bounded, because others
+    // may stock up as fast as we drain.
+    private bool TryFit()
+    {
+        long floor = _root.FloorFor(_flags, _member.Space.MayUseReserve);
+        for (int drains = 0; ; drains++)
+        {
+            if (_books.TryDraw(_bytes, floor, out _refused))
+            {
+                _root.StartBackgroundReclaimIfLow();
+                return _granted = true;
+            }
+
+            ObjectDisposedException.ThrowIf(_refused is null || _books.IsClosed, _member);
+            if (drains == MaxRounds || !StockLedger.MayHaveStock(Refusing) || _root.Stocks.Drain(Refusing) == 0)
+            {
+                return false;
+            }
+        }
+    }
+
+    // True when granted in a way that needs no reclaim. Throws when this is the end.
+    private bool TryLeaveEarly()
+    {
+        long floor = _root.FloorFor(_flags, _member.Space.MayUseReserve);
+        if (_member.Space.MayUseReserve)
+        {
+            if (!Has(ChargeFlags.NoReserve) && _books.TryOverdraw(_bytes, floor))
+            {
+                return _granted = true;
+            }
+
+            return Has(ChargeFlags.NoFail)
+                ? ForceOrThrow(ChargeRefusal.DoesNotFit)
+                : throw OomKilledException.For(_member);
+        }
+
+        if (ImpossibleAt(floor) is { } never)
+        {
+            _refused = never;
+            return ForceOrThrow(ChargeRefusal.Impossible);
+        }
+
+        if (Has(ChargeFlags.FromReclaim) || Has(ChargeFlags.NoWait))
+        {
+            return ForceOrThrow(ChargeRefusal.DoesNotFit);
+        }
+
+        // Inside a reclaimer or handler that works for this very memory: waiting would be waiting for ourselves.
+        return Reentry.Concerns(Refusing) && ForceOrThrow(ChargeRefusal.Reentrant);
+    }
+
+    // True to start over.
+    private async ValueTask<bool> ReclaimAsync()
+    {
+        if (Has(ChargeFlags.NoReclaim))
+        {
+            return Request.FitsIn(Refusing);
+        }
+
+        long before = _refused!.Usage;
+        Request.SawBusy = false;
+        long gave = await SubtreeReclaim.RunAsync(Request, Refusing, ReclaimTarget(), Reason()).ConfigureAwait(false);
+        if (Request.FitsIn(Refusing))
+        {
+            return true;
+        }
+
+        if (Request.TimeLeft == TimeSpan.Zero)
+        {
+            return ForceOrThrow(ChargeRefusal.TimedOut);
+        }
+
+        _rounds = _refused.Usage < before ? 0 : _rounds + 1;
+        if (_rounds >= MaxRounds || Has(ChargeFlags.NoRetry))
+        {
+            return false;
+        }
+
+        if (gave == 0 && Request.SawBusy)
+        {
+            // Somebody else's reclaim is under way: a kill now would be early.
+            Obey(await OomContest.WaitAsync(Request, Refusing, _root.PauseTick, () => !Request.FitsIn(Refusing))
+                .ConfigureAwait(false));
+            return true;
+        }
+
+        return gave > 0;
+    }
+
+    private void ReclaimHere()
+    {
+        Refusing.Events.Raise(MemoryEvent.Max);
+        for (int round = 0; round < MaxRounds && !Has(ChargeFlags.NoReclaim); round++)
+        {
+            long gave = SubtreeReclaim.Run(Request, Refusing, ReclaimTarget(), Reason());
+            if (TryFit())
+            {
+                return;
+            }
+
+            if (gave == 0 || Has(ChargeFlags.NoRetry))
+            {
+                break;
+            }
+        }
+
+        if (_member.IsDying)
+        {
+            throw OomKilledException.For(_member);
+        }
+
+        ForceOrThrow(ChargeRefusal.DoesNotFit);
+    }
+
+    // Reclaiming a little more than one small charge needs spares the next ones the trip.
+    private long ReclaimTarget() => Math.Max(_bytes, Math.Min(128 * 1024, _refused!.Limit / 64));
+
+    private ReclaimReason Reason() => _refused!.IsRoot ? ReclaimReason.Capacity : ReclaimReason.Max;
+
+    // Refused, unless the flags say that it must not be (M9). The forced charge counts as one Max event like any
+    // refusal.
+    private bool ForceOrThrow(ChargeRefusal reason)
+    {
+        const ChargeFlags forcing = ChargeFlags.NoFail | ChargeFlags.HighPriority | ChargeFlags.FromReclaim;
+        if ((_flags & forcing) != 0)
+        {
+            if (_request is null)
+            {
+                Refusing.Events.Raise(MemoryEvent.Max);
+            }
+
+            long floor = _root.FloorFor(_flags, _member.Space.MayUseReserve);
+            if (_books.TryForce(_bytes, floor, evenAtRoot: Has(ChargeFlags.NoFail)))
+            {
+                return _granted = true;
+            }
+
+            ObjectDisposedException.ThrowIf(_books.IsClosed, _member);
+        }
+
+        throw MemoryLimitExceededException.For(_member, Refusing, _bytes, _flags, reason, _request);
+    }
+
+    private UsageCounter? ImpossibleAt(long floor)
+    {
+        for (UsageCounter? level = Refusing.Counter; level is not null; level = level.Parent)
+        {
+            if (_bytes > level.Limit - (level.IsRoot ? floor : 0))
+            {
+                return level;
+            }
+        }
+
+        return null;
+    }
+
+    // An older request that was passed over too often holds younger ones back, so that the bytes it needs can add up.
+    private bool MustQueueBehindAged(out MemoryGroup? group)
+    {
+        const ChargeFlags exempt =
+            ChargeFlags.NoWait | ChargeFlags.NoFail | ChargeFlags.HighPriority | ChargeFlags.FromReclaim;
+        for (group = _member.Group; group is not null && (_flags & exempt) == 0; group = group.Parent)
+        {
+            if (Volatile.Read(ref group.AgedRequest) is { } aged && aged != _request
+                && (_request is null || _request.Ticket > aged.Ticket))
+            {
+                return !_member.IsDying && !Reentry.Concerns(group);
+            }
+        }
+
+        return false;
+    }
+
+    private bool Has(ChargeFlags flag) => (_flags & flag) != 0;
+}

@@ -1,0 +1,182 @@
+// The second tier of stock: per-CPU cells of a group, from which its members' cells are refilled.
+//
+// Short-lived members of one group (queries of a session) would each have to walk to the root for their first bytes;
+// the group's cells spare them that. A cell is chosen by the CPU that happens to run: only a hint, the cells are
+// atomic, so a thread that moves between the choice and the use is harmless. One walk fetches a whole batch; a cell
+// that holds more than two batches returns down to one, so at least a batch of traffic lies between two walks in either
+// direction.
+//
+// Must stay true: what the cells hold is charged to this group and to all above it. The batch follows the smallest
+// limit on the path (limit / (16 * slots), at most 256 KiB, nothing below 16 KiB), so what a group can strand is
+// bounded by 2 * batch * slots, an eighth of that limit; it is visible as UsageUpper - UsageLower.
+namespace MemoryGroups;
+
+internal sealed class GroupStock(MemoryGroup group) : StockHolder(group)
+{
+    internal const long LargestBatch = 256 * 1024;
+
+    private const long SmallestBatch = 16 * 1024;
+
+    // Stocks pay only when a group is used more than a few times; idle groups allocate no cells.
+    private const int WalksBeforeStock = 4;
+
+    private StockCell[]? _cells;
+    private int _walks;
+
+    internal static int Slots { get; } =
+        (int)Math.Min(16, System.Numerics.BitOperations.RoundUpToPowerOf2((uint)Environment.ProcessorCount));
+
+    internal override long Held
+    {
+        get
+        {
+            long held = 0;
+            StockCell[]? cells = Volatile.Read(ref _cells);
+            for (int i = 0; cells is not null && i < cells.Length; i++)
+            {
+                held += cells[i].Held;
+            }
+
+            return held;
+        }
+    }
+
+    private static long BatchFor(long smallestLimitOnPath)
+    {
+        long batch = Math.Min(LargestBatch, smallestLimitOnPath / (16 * Slots));
+        return batch < SmallestBatch ? 0 : batch;
+    }
+
+    // One byte, given as an option, means none; more than the limits on the path bear is allowed to nobody.
+    internal static long FindBatch(MemoryGroup group)
+    {
+        long smallest = long.MaxValue;
+        long most = long.MaxValue;
+        for (MemoryGroup? at = group; at is not null; at = at.Parent)
+        {
+            smallest = Math.Min(smallest, at.Counter.Limit);
+            most = Math.Min(most, at.OwnBatchBytes is 1 ? 0 : at.OwnBatchBytes ?? long.MaxValue);
+        }
+
+        return Math.Min(BatchFor(smallest), most);
+    }
+
+    // Draws at least `bytes`, with `quantum` on top where that is to be had; steps 1 to 3 of a charge (M8):
+    // this CPU's stock, a batch, exactly what was asked for.
+    internal bool TryDraw(long bytes, long quantum, long rootFloor, out long drawn, out UsageCounter? refused)
+    {
+        long wanted = bytes + quantum;
+        StockCell[]? cells = Volatile.Read(ref _cells);
+        if (cells is not null && OwnCell(cells).TryTake(wanted))
+        {
+            drawn = wanted;
+            refused = null;
+            return true;
+        }
+
+        long batch = Group.BatchBytes;
+        if (cells is not null && batch > 0 && wanted <= batch && !OwnCell(cells).IsPoisoned
+            && Group.Counter.TryCharge(wanted + batch, rootFloor, out refused))
+        {
+            drawn = wanted;
+            DepositOrReturn(cells, batch);
+            return true;
+        }
+
+        drawn = wanted;
+        if (quantum > 0 && Group.Counter.TryCharge(wanted, rootFloor, out refused))
+        {
+            NoteWalk(batch);
+            return true;
+        }
+
+        drawn = bytes;
+        bool fits = Group.Counter.TryCharge(bytes, rootFloor, out refused);
+        if (fits)
+        {
+            NoteWalk(batch);
+        }
+
+        return fits;
+    }
+
+    // Takes bytes back that are charged to the group; what the cell may not keep goes to the counters.
+    internal void Return(long bytes)
+    {
+        StockCell[]? cells = Volatile.Read(ref _cells);
+        if (cells is null)
+        {
+            Group.Counter.Uncharge(bytes);
+            return;
+        }
+
+        ref StockCell cell = ref OwnCell(cells);
+        long now = cell.Add(bytes);
+        long batch = Group.BatchBytes;
+        if (now < 0)
+        {
+            cell.TakeBack(bytes);
+            Group.Counter.Uncharge(bytes);
+        }
+        else if (now > 2 * batch)
+        {
+            Group.Counter.Uncharge(cell.TakeDownTo(batch));
+        }
+    }
+
+    internal override long DrainLocked()
+    {
+        long drained = 0;
+        for (int i = 0; _cells is not null && i < _cells.Length; i++)
+        {
+            drained += _cells[i].Drain();
+        }
+
+        return drained;
+    }
+
+    internal override bool TryOpenLocked()
+    {
+        StockCell[] cells = _cells ?? NewCells();
+        bool opened = false;
+        for (int i = 0; i < cells.Length; i++)
+        {
+            opened |= cells[i].TryOpen();
+        }
+
+        Volatile.Write(ref _cells, cells);
+        return opened;
+    }
+
+    private static StockCell[] NewCells()
+    {
+        var cells = new StockCell[Slots];
+        for (int i = 0; i < cells.Length; i++)
+        {
+            cells[i] = StockCell.NewPoisoned();
+        }
+
+        return cells;
+    }
+
+    private static ref StockCell OwnCell(StockCell[] cells) =>
+        ref cells[Thread.GetCurrentProcessorId() & (cells.Length - 1)];
+
+    private void DepositOrReturn(StockCell[] cells, long batch)
+    {
+        if (!OwnCell(cells).TryDeposit(batch))
+        {
+            Group.Counter.Uncharge(batch);
+        }
+    }
+
+    // Racy on purpose: a walk counted twice or not at all only moves the moment at which the stock opens.
+    private void NoteWalk(long batch)
+    {
+        if (batch > 0 && !IsListed && ++_walks >= WalksBeforeStock)
+        {
+            _walks = 0;
+            Group.Root.Stocks.TryOpen(this);
+        }
+    }
+}

@@ -1,0 +1,87 @@
+// The invariants that can be checked under the root's guard, as sentences. Debug only; called on entry to guarded
+// regions.
+//
+// Small trees are checked as a whole, large ones along the path that the region is about to touch: a check must not
+// make a test of a hundred thousand groups quadratic.
+using System.Diagnostics;
+
+namespace MemoryGroups;
+
+internal static class Invariants
+{
+    private const int SmallTree = 64;
+
+    internal static void AssertLocked(MemoryRoot root, MemoryGroup at)
+    {
+        Debug.Assert(root.Guard.IsHeldByCurrentThread, "the guard is held");
+        Debug.Assert(root.Reserve.Used >= 0, "I8: the reserve is never overpaid");
+        var groups = new List<MemoryGroup>();
+        bool whole = TryCollect(root, groups);
+        if (!whole)
+        {
+            groups.Clear();
+            for (MemoryGroup? above = at; above is not null; above = above.Parent)
+            {
+                groups.Add(above);
+            }
+        }
+
+        foreach (MemoryGroup group in groups)
+        {
+            AssertGroup(group);
+            if (whole)
+            {
+                AssertHolders(group);
+            }
+        }
+    }
+
+    private static void AssertGroup(MemoryGroup group)
+    {
+        Debug.Assert(group.OomMarks >= 0, "I9: no mark is taken back twice");
+        Debug.Assert(group.OomLock.HeldBelow >= 0, "I9: no lock is released twice");
+        Debug.Assert(
+            group.Counter.Waiters == (group.Waiters?.Count ?? 0), "the counter knows how many wait because of it");
+        Debug.Assert(group.OomMarks <= group.Counter.Waiters, "who is marked is queued: queue before mark");
+        Debug.Assert(
+            group.OomLock.Holder is null || group.OomLock.HeldBelow == 0, "I4: nobody is held below a held group");
+    }
+
+    // Every holder is counted at every ancestor, and no two are on one path (I4).
+    private static void AssertHolders(MemoryGroup group)
+    {
+        int held = 0;
+        foreach (MemoryGroup? child in group.ChildRoster.Read())
+        {
+            if (child is not null)
+            {
+                held += child.OomLock.HeldBelow + (child.OomLock.Holder is null ? 0 : 1);
+            }
+        }
+
+        // A closed child that still holds has left the roster: the count may exceed what is seen, never fall below.
+        Debug.Assert(group.OomLock.HeldBelow >= held, "I4: held descendants are counted");
+    }
+
+    private static bool TryCollect(MemoryRoot root, List<MemoryGroup> groups)
+    {
+        groups.Add(root);
+        for (int i = 0; i < groups.Count; i++)
+        {
+            foreach (MemoryGroup? child in groups[i].ChildRoster.Read())
+            {
+                if (child is not null)
+                {
+                    groups.Add(child);
+                }
+            }
+
+            if (groups.Count > SmallTree)
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+}

@@ -1,0 +1,88 @@
+// The kill lock: one per root, around the choice of a victim.
+//
+// Group OOMs wait for it, and a waiter that is killed meanwhile gives up (M17); the global path only tries it (S001-9).
+// It is held across plain computation only, never across user code or a sleep (S001-1): holders that sleep would stop
+// every other OOM of the process.
+// Must stay true: at most one holder; released to the oldest waiter that still wants it; guarded by the root's guard.
+namespace MemoryGroups;
+
+internal sealed class KillLock(MemoryRoot root)
+{
+    private readonly LinkedList<OomWaiter> _waiting = [];
+    private bool _held;
+
+    internal bool IsHeld
+    {
+        get
+        {
+            lock (root.Guard)
+            {
+                return _held;
+            }
+        }
+    }
+
+    internal bool TryAcquire()
+    {
+        lock (root.Guard)
+        {
+            if (_held)
+            {
+                return false;
+            }
+
+            _held = true;
+            return true;
+        }
+    }
+
+    // Hint: the lock is ours. Anything else: it is not, and the reason says why.
+    internal async ValueTask<WakeReason> AcquireAsync(OomRequest request)
+    {
+        OomWaiter waiter;
+        lock (root.Guard)
+        {
+            if (!_held)
+            {
+                _held = true;
+                return WakeReason.Hint;
+            }
+
+            waiter = request.NewWaiter(root);
+            waiter.QueueNode = _waiting.AddLast(waiter);
+        }
+
+        root.WaitQueue.AttachToMember(waiter);
+        WakeReason reason = await waiter.SleepAsync(request.TimeLeft, request.Cancel).ConfigureAwait(false);
+        root.WaitQueue.DetachFromMember(waiter);
+        lock (root.Guard)
+        {
+            if (waiter.QueueNode!.List is not null)
+            {
+                _waiting.Remove(waiter.QueueNode);
+            }
+        }
+
+        return reason;
+    }
+
+    internal void Release()
+    {
+        OomWaiter? next = null;
+        lock (root.Guard)
+        {
+            while (_waiting.First is { } first && next is null)
+            {
+                _waiting.RemoveFirst();
+                if (first.Value.TrySignalLocked(WakeReason.Hint))
+                {
+                    next = first.Value;
+                }
+            }
+
+            _held = next is not null;
+        }
+
+        next?.Complete();
+    }
+}

@@ -1,0 +1,109 @@
+// Setting Max below what is in use: three ways, each with a defined end.
+//
+//   Max = x          installs and returns; the next charge meets it (the kernel's non-blocking write)
+//   TrySetMax(x)     reclaims, and refuses rather than kill; the old limit stays when it does not fit (cgroup v1)
+//   SetMaxAsync(x)   installs first, so that a growing group cannot win the race (B33), then reclaims and kills until
+//                    the usage fits or nothing killable is left; the limit stays either way (cgroup v2)
+// Follows memory_max_write in mm/memcontrol.c and mem_cgroup_resize_max in mm/memcontrol-v1.c.
+namespace MemoryGroups;
+
+internal static class LimitChange
+{
+    internal static void Install(MemoryGroup group, long bytes)
+    {
+        long before = group.Counter.Limit;
+        group.Counter.SetLimit(bytes);
+        group.Root.LimitsChanged();
+        if (bytes > before)
+        {
+            group.Root.WaitQueue.WakeAll(group);
+        }
+        else
+        {
+            // Stock that was fine under the old limit may be too much under the new one.
+            group.Root.Stocks.Drain(group);
+        }
+    }
+
+    // True when the usage fits at the end.
+    internal static async ValueTask<bool> SetAsync(MemoryGroup group, long bytes, CancellationToken cancel)
+    {
+        Install(group, bytes);
+        var request = new OomRequest(group.Root, null, 0, ChargeFlags.None, group.WaitTimeout) { Cancel = cancel };
+        int rounds = 0;
+        while (!request.FitsIn(group) && !cancel.IsCancellationRequested && request.TimeLeft != TimeSpan.Zero)
+        {
+            long over = group.Usage - group.Counter.Limit;
+            long gave = await SubtreeReclaim.RunAsync(request, group, over, ReclaimReason.LimitLowered)
+                .ConfigureAwait(false);
+            if (request.FitsIn(group) || (gave > 0 && ++rounds < ChargeAttempt.MaxRounds))
+            {
+                continue;
+            }
+
+            rounds = 0;
+            if (!await KillOneAsync(request, group).ConfigureAwait(false))
+            {
+                break;
+            }
+        }
+
+        group.Root.WaitQueue.Finish(request, granted: false);
+        return request.FitsIn(group);
+    }
+
+    // The old limit is put back when the usage does not fit: a charge that came in between is not undone by us.
+    internal static async ValueTask<bool> TrySetAsync(MemoryGroup group, long bytes, CancellationToken cancel)
+    {
+        var request = new OomRequest(group.Root, null, 0, ChargeFlags.None, group.WaitTimeout) { Cancel = cancel };
+        for (int rounds = 0; ; rounds++)
+        {
+            long old = group.Counter.Limit;
+            group.Root.Stocks.Drain(group);
+            if (bytes >= old || group.Usage <= bytes)
+            {
+                if (group.Counter.SetLimit(bytes) <= bytes || bytes >= old)
+                {
+                    Install(group, bytes);
+                    return true;
+                }
+
+                // Usage grew between the look and the change: the old limit comes back and we look again.
+                Install(group, old);
+            }
+
+            if (rounds == ChargeAttempt.MaxRounds || cancel.IsCancellationRequested)
+            {
+                return false;
+            }
+
+            long over = group.Usage - bytes;
+            long gave = over <= 0 ? 0 : await SubtreeReclaim.RunAsync(request, group, over, ReclaimReason.LimitLowered)
+                .ConfigureAwait(false);
+            if (over > 0 && gave == 0 && group.Usage > bytes)
+            {
+                return false;
+            }
+        }
+    }
+
+    // False when killing cannot help any more.
+    private static async ValueTask<bool> KillOneAsync(OomRequest request, MemoryGroup group)
+    {
+        OomKiller killer = group.Root.OomKiller;
+        if (!killer.HasVictimInFlight(group))
+        {
+            group.Events.Raise(MemoryEvent.Oom);
+            OomVerdict verdict = await killer.KillForGroupAsync(request, group).ConfigureAwait(false);
+            if (verdict != OomVerdict.Retry)
+            {
+                return false;
+            }
+        }
+
+        OomVerdict waited = await OomContest.WaitAsync(
+            request, group, null, () => !request.FitsIn(group) && killer.HasVictimInFlight(group))
+            .ConfigureAwait(false);
+        return waited == OomVerdict.Retry;
+    }
+}

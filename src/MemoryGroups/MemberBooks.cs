@@ -1,0 +1,284 @@
+// What one member has drawn from one group, and the stock from which it serves its charges.
+//
+// The member's usage is what it drew minus what is left in its cell, so attributing bytes to a member costs nothing on
+// the fast path. Leases and other owners of bytes keep a reference to these books and uncharge here: to the recorded
+// owner, whichever thread runs and whatever has become of the member since.
+//
+// Must stay true: drawn >= what the cell holds (drawn rises before the cell does and falls after it); the group is
+// charged for exactly `drawn`; once closed, `drawn` is the Closed mark, everything was returned exactly once, and later
+// uncharges change nothing. A poisoned cell makes every charge and uncharge exact.
+namespace MemoryGroups;
+
+internal sealed class MemberBooks(MemoryMember member) : StockHolder(member.Group)
+{
+    private const long Closed = -1;
+    private const long LargestQuantum = 64 * 1024;
+
+    private StockCell _cell = StockCell.NewPoisoned();
+
+    // The cell may hold this much before an uncharge returns some of it; read on the fast path.
+    private long _highWater;
+    private long _quantum;
+    private long _drawn;
+    private long _overdraft;
+
+    internal override long Held => _cell.Held;
+
+    internal bool IsClosed => Volatile.Read(ref _drawn) == Closed;
+
+    // What a single-owner account may keep for itself: nothing while we are under pressure.
+    internal long AccountQuantum => _cell.IsPoisoned ? 0 : Math.Min(LargestQuantum, Group.BatchBytes / 4);
+
+    internal long Overdraft => Volatile.Read(ref _overdraft);
+
+    // Both numbers belong together only if drawn did not move meanwhile; after a few tries the later one is as good.
+    internal long Usage
+    {
+        get
+        {
+            long drawn = Volatile.Read(ref _drawn);
+            for (int tries = 0; ; tries++)
+            {
+                long usage = drawn - _cell.Held;
+                long again = Volatile.Read(ref _drawn);
+                if (again == drawn || tries == 3)
+                {
+                    return Math.Max(0, usage);
+                }
+
+                drawn = again;
+            }
+        }
+    }
+
+    internal bool TryChargeFast(long bytes) => _cell.TryTake(bytes);
+
+    // Draws from the group: exact, plus a quantum for the cell while it is open. Refused says which level had no room.
+    internal bool TryDraw(long bytes, long rootFloor, out UsageCounter? refused)
+    {
+        long quantum = _cell.IsPoisoned ? 0 : Quantum(bytes);
+        if (!Group.Stock.TryDraw(bytes, quantum, rootFloor, out long drawn, out refused))
+        {
+            return false;
+        }
+
+        if (!TryAddDrawn(drawn))
+        {
+            Group.Counter.Uncharge(drawn);
+            return false;
+        }
+
+        Deposit(drawn - bytes);
+        if (_cell.IsPoisoned)
+        {
+            Group.Root.Stocks.TryOpen(this);
+        }
+
+        return true;
+    }
+
+    // Over the limit, for the requests that may; the caller has counted it.
+    internal bool TryForce(long bytes, long rootFloor, bool evenAtRoot)
+    {
+        if (!Group.Counter.TryForce(bytes, rootFloor, evenAtRoot))
+        {
+            return false;
+        }
+
+        if (TryAddDrawn(bytes))
+        {
+            return true;
+        }
+
+        Group.Counter.Uncharge(bytes);
+        return false;
+    }
+
+    // A victim's charge over the limit, out of the reserve, which gets it back as the victim uncharges or exits.
+    // The overdraft is noted first: an exit in between then returns it with the rest.
+    internal bool TryOverdraw(long bytes, long rootFloor)
+    {
+        OomReserve reserve = Group.Root.Reserve;
+        if (!reserve.TryTake(bytes))
+        {
+            return false;
+        }
+
+        Interlocked.Add(ref _overdraft, bytes);
+        if (!IsClosed && TryForce(bytes, rootFloor, evenAtRoot: false))
+        {
+            return true;
+        }
+
+        Repay(bytes);
+        return false;
+    }
+
+    internal void Uncharge(long bytes)
+    {
+        long now = _cell.Add(bytes);
+        if ((ulong)now > (ulong)Volatile.Read(ref _highWater))
+        {
+            UnchargeSlow(bytes, now);
+        }
+    }
+
+    // Moves bytes that this member already holds to other books of the same group: nothing is charged anew, so it
+    // cannot be refused. False when either side is closed.
+    internal bool TryMoveTo(MemberBooks other, long bytes)
+    {
+        if (other.Group != Group || !other.TryAddDrawn(bytes))
+        {
+            return false;
+        }
+
+        if (!TrySubtractDrawn(bytes))
+        {
+            other.TrySubtractDrawn(bytes);
+            return false;
+        }
+
+        Repay(bytes);
+        return true;
+    }
+
+    // The member exits: whatever is left goes back, once. Answers how much of it was in use. Marking the books closed
+    // comes first: a charge that still finds stock in the cell then counts as made before the exit and returned by it.
+    internal long Close()
+    {
+        long left = Usage;
+        long drawn = Interlocked.Exchange(ref _drawn, Closed);
+        if (drawn == Closed)
+        {
+            return 0;
+        }
+
+        Group.Root.Stocks.Remove(this);
+        Repay(long.MaxValue);
+        Group.Counter.Uncharge(drawn);
+        return left;
+    }
+
+    // When the books are closed already, Close has returned these bytes as part of `drawn`.
+    internal override long DrainLocked()
+    {
+        Volatile.Write(ref _highWater, 0);
+        long drained = _cell.Drain();
+        return drained > 0 && TrySubtractDrawn(drained) ? drained : 0;
+    }
+
+    internal override bool TryOpenLocked()
+    {
+        if (IsClosed || !member.MayHoldStock || !_cell.TryOpen())
+        {
+            return false;
+        }
+
+        Quantum(0);
+        return true;
+    }
+
+    private void UnchargeSlow(long bytes, long now)
+    {
+        if (now < 0)
+        {
+            _cell.TakeBack(bytes);
+            if (TrySubtractDrawn(bytes))
+            {
+                Repay(bytes);
+                Group.Counter.Uncharge(bytes);
+            }
+
+            return;
+        }
+
+        long excess = _cell.TakeDownTo(Quantum(0));
+        if (excess > 0 && TrySubtractDrawn(excess))
+        {
+            Group.Stock.Return(excess);
+        }
+    }
+
+    private void Deposit(long bytes)
+    {
+        if (bytes > 0 && !_cell.TryDeposit(bytes) && TrySubtractDrawn(bytes))
+        {
+            Group.Counter.Uncharge(bytes);
+        }
+    }
+
+    // A sixteenth of what the member uses, so that a full cell (two quanta) strands an eighth at most; small members
+    // get a little more where the group can spare it, or a lone query would walk for each of its first charges.
+    private long Quantum(long bytes)
+    {
+        long batch = Group.BatchBytes;
+        long wanted = (Usage + bytes) / 16;
+        long small = Group.MayStockSmallMembers ? batch / 32 : 0;
+        long quantum = Math.Min(Math.Min(LargestQuantum, batch / 4), Math.Max(wanted, small));
+        if (quantum != _quantum)
+        {
+            _quantum = quantum;
+            Volatile.Write(ref _highWater, 2 * quantum);
+        }
+
+        return quantum;
+    }
+
+    private bool TryAddDrawn(long bytes)
+    {
+        long seen = Volatile.Read(ref _drawn);
+        while (seen != Closed)
+        {
+            long was = Interlocked.CompareExchange(ref _drawn, seen + bytes, seen);
+            if (was == seen)
+            {
+                return true;
+            }
+
+            seen = was;
+        }
+
+        return false;
+    }
+
+    private bool TrySubtractDrawn(long bytes)
+    {
+        long seen = Volatile.Read(ref _drawn);
+        while (seen != Closed)
+        {
+            if (seen < bytes)
+            {
+                Group.Root.Books.Report(
+                    $"member '{member.Path}' uncharged {bytes} bytes but has only {seen}; nothing was uncharged");
+                return false;
+            }
+
+            long was = Interlocked.CompareExchange(ref _drawn, seen - bytes, seen);
+            if (was == seen)
+            {
+                return true;
+            }
+
+            seen = was;
+        }
+
+        return false;
+    }
+
+    private void Repay(long atMost)
+    {
+        long seen = Volatile.Read(ref _overdraft);
+        while (seen > 0)
+        {
+            long part = Math.Min(seen, atMost);
+            long was = Interlocked.CompareExchange(ref _overdraft, seen - part, seen);
+            if (was == seen)
+            {
+                Group.Root.Reserve.Return(part);
+                return;
+            }
+
+            seen = was;
+        }
+    }
+}

@@ -1,0 +1,145 @@
+// A member's account for one owner at a time: the same books, no atomics.
+//
+// It draws a quantum from its member and serves the next charges from it with plain arithmetic. The quantum cannot be
+// taken back by others, so it is small, it is given back above two quanta, and under pressure (the member's stock is
+// poisoned) the account keeps nothing: the next call returns whatever is spare.
+// Must stay true: used + spare is what the member is charged for on behalf of this account. One call at a time; in
+// debug a second one that overlaps is caught.
+using System.Diagnostics;
+
+namespace MemoryGroups;
+
+/// <summary>Charges for one owner at a time, faster than the member itself. Dispose it to return everything.</summary>
+/// <remarks>
+/// Thread safety: one thread at a time; it may move between threads as an async method does. Overlapping calls are a
+/// bug of the caller and are caught in debug builds.
+/// </remarks>
+public sealed class MemoryAccount : IDisposable
+{
+    private readonly MemoryMember _member;
+    private readonly MemberBooks _books;
+    private PaddedLong _spare;
+    private long _used;
+    private int _inside;
+    private bool _closed;
+
+    internal MemoryAccount(MemoryMember member)
+    {
+        _member = member;
+        _books = member.Books;
+    }
+
+    /// <summary>Who is charged.</summary>
+    public MemoryMember Member => _member;
+
+    /// <summary>What this account uses, in bytes.</summary>
+    public long Used => _used;
+
+    /// <summary>Charges if it fits now.</summary>
+    /// <param name="bytes">How much, 0 to <see cref="MemoryMember.MaxChargeBytes"/>.</param>
+    /// <returns>True when charged.</returns>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="bytes"/> is out of range.</exception>
+    /// <exception cref="ObjectDisposedException">The account or its member is gone.</exception>
+    public bool TryGrow(long bytes)
+    {
+        MemoryMember.ThrowIfOutOfRange(bytes);
+        ObjectDisposedException.ThrowIf(_closed, this);
+        Enter();
+        bool grown = _spare.Value >= bytes || TryRefill(bytes);
+        if (grown)
+        {
+            _spare.Value -= bytes;
+            _used += bytes;
+        }
+
+        Exit();
+        return grown;
+    }
+
+    /// <summary>Charges; reclaims, waits and kills as <see cref="MemoryMember.ChargeAsync"/> does.</summary>
+    /// <param name="bytes">How much, 0 to <see cref="MemoryMember.MaxChargeBytes"/>.</param>
+    /// <param name="flags">What the charge may do.</param>
+    /// <param name="cancellationToken">Gives up; nothing is charged then.</param>
+    /// <returns>A task that ends when the bytes are charged.</returns>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="bytes"/> is out of range.</exception>
+    /// <exception cref="MemoryLimitExceededException">Refused.</exception>
+    /// <exception cref="OomKilledException">The member was killed.</exception>
+    /// <exception cref="ObjectDisposedException">The account or its member is gone.</exception>
+    /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
+    public ValueTask GrowAsync(
+        long bytes, ChargeFlags flags = ChargeFlags.None, CancellationToken cancellationToken = default) =>
+        TryGrow(bytes) ? ValueTask.CompletedTask : GrowSlowAsync(bytes, flags, cancellationToken);
+
+    /// <summary>Returns a part of what is used.</summary>
+    /// <param name="bytes">How much, 0 to <see cref="Used"/>.</param>
+    /// <exception cref="ArgumentOutOfRangeException">
+    /// <paramref name="bytes"/> is negative or more than is used; nothing is returned then.
+    /// </exception>
+    public void Shrink(long bytes)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(bytes);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(bytes, _used);
+        Enter();
+        _used -= bytes;
+        _spare.Value += bytes;
+        long quantum = _books.AccountQuantum;
+        if (_spare.Value > 2 * quantum)
+        {
+            long back = _spare.Value - quantum;
+            _spare.Value = quantum;
+            _books.Uncharge(back);
+        }
+
+        Exit();
+    }
+
+    /// <summary>Returns everything. Never throws, never waits; disposing twice is harmless.</summary>
+    public void Dispose()
+    {
+        if (!_closed)
+        {
+            _closed = true;
+            long all = _used + _spare.Value;
+            _used = 0;
+            _spare.Value = 0;
+            if (all > 0)
+            {
+                _books.Uncharge(all);
+            }
+        }
+    }
+
+    private bool TryRefill(long bytes)
+    {
+        long missing = bytes - _spare.Value;
+        long quantum = _books.AccountQuantum;
+        if (quantum > 0 && _member.TryCharge(missing + quantum))
+        {
+            _spare.Value += missing + quantum;
+            return true;
+        }
+
+        if (_member.TryCharge(missing))
+        {
+            _spare.Value += missing;
+            return true;
+        }
+
+        return false;
+    }
+
+    private async ValueTask GrowSlowAsync(long bytes, ChargeFlags flags, CancellationToken cancellationToken)
+    {
+        await _member.ChargeAsync(bytes, flags, cancellationToken).ConfigureAwait(false);
+        Enter();
+        _used += bytes;
+        Exit();
+    }
+
+    [Conditional("DEBUG")]
+    private void Enter() => Debug.Assert(
+        Interlocked.Exchange(ref _inside, 1) == 0, "an account is used by two callers at the same time");
+
+    [Conditional("DEBUG")]
+    private void Exit() => Volatile.Write(ref _inside, 0);
+}

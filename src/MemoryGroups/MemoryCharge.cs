@@ -1,0 +1,175 @@
+// A lease: bytes that are charged until it is disposed, wherever and whenever that happens.
+//
+// A class, because a copied struct would uncharge twice. It remembers the books it was charged to, so its bytes go back
+// to the recorded owner, whatever thread disposes it and whatever has become of the member (a member that exited has
+// returned them already; then nothing happens). Each byte is returned once: the state is one long, changed by
+// compare-and-swap.
+namespace MemoryGroups;
+
+/// <summary>Charged bytes. Dispose it to return them.</summary>
+/// <remarks>
+/// Thread safety: all members may be used from any thread; growing and shrinking one lease from several threads at the
+/// same time keeps the books exact. Disposing twice is harmless; nothing here throws because the member was killed or
+/// has exited, except growing.
+/// </remarks>
+public sealed class MemoryCharge : IDisposable
+{
+    private const long Disposed = -1;
+
+    private readonly MemoryMember _member;
+    private readonly MemberBooks _books;
+    private long _bytes;
+
+    internal MemoryCharge(MemoryMember member, long bytes)
+    {
+        _member = member;
+        _books = member.Books;
+        _bytes = bytes;
+    }
+
+    /// <summary>Who is charged.</summary>
+    public MemoryMember Member => _member;
+
+    /// <summary>How much is charged, in bytes; 0 after it was disposed.</summary>
+    public long Bytes => Math.Max(0, Volatile.Read(ref _bytes));
+
+    /// <summary>Charges more if it fits now.</summary>
+    /// <param name="bytes">How much more, 0 to <see cref="MemoryMember.MaxChargeBytes"/>.</param>
+    /// <returns>True when charged; false when it does not fit, or the lease was disposed.</returns>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="bytes"/> is out of range.</exception>
+    public bool TryGrow(long bytes) => Volatile.Read(ref _bytes) != Disposed && _member.TryCharge(bytes) && Keep(bytes);
+
+    /// <summary>Charges more; may reclaim, waits and kills as <see cref="MemoryMember.ChargeAsync"/> does.</summary>
+    /// <param name="bytes">How much more, 0 to <see cref="MemoryMember.MaxChargeBytes"/>.</param>
+    /// <param name="flags">What the charge may do.</param>
+    /// <param name="cancellationToken">Gives up; nothing is charged then.</param>
+    /// <returns>A task that ends when the bytes are charged.</returns>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="bytes"/> is out of range.</exception>
+    /// <exception cref="MemoryLimitExceededException">Refused.</exception>
+    /// <exception cref="OomKilledException">The member was killed.</exception>
+    /// <exception cref="ObjectDisposedException">The lease or its member is gone.</exception>
+    /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
+    public async ValueTask GrowAsync(
+        long bytes, ChargeFlags flags = ChargeFlags.None, CancellationToken cancellationToken = default)
+    {
+        ObjectDisposedException.ThrowIf(Volatile.Read(ref _bytes) == Disposed, this);
+        await _member.ChargeAsync(bytes, flags, cancellationToken).ConfigureAwait(false);
+        ObjectDisposedException.ThrowIf(!Keep(bytes), this);
+    }
+
+    /// <summary>Returns a part; all of it when more is given than there is.</summary>
+    /// <param name="bytes">How much to return, 0 or more.</param>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="bytes"/> is negative.</exception>
+    public void Shrink(long bytes)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(bytes);
+        Return(Take(bytes));
+    }
+
+    /// <summary>Moves a part to a lease of its own, without charging or returning anything.</summary>
+    /// <param name="bytes">How much, 0 to <see cref="Bytes"/>.</param>
+    /// <returns>The new lease, of the same member.</returns>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="bytes"/> is negative or more than there
+    /// is.</exception>
+    public MemoryCharge Split(long bytes)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(bytes);
+        long part = Take(bytes);
+        if (part < bytes)
+        {
+            Keep(part);
+            throw new ArgumentOutOfRangeException(
+                nameof(bytes), bytes, $"The lease holds {Bytes} bytes; a part of {bytes} cannot be split off.");
+        }
+
+        return new MemoryCharge(_member, part);
+    }
+
+    /// <summary>
+    /// Hands all bytes to another member of the same group; nothing is charged anew, so it cannot be refused.
+    /// </summary>
+    /// <param name="to">The member that gets them.</param>
+    /// <returns>Its lease; this one is disposed. Null when the lease was disposed, or either member has
+    /// exited.</returns>
+    /// <exception cref="ArgumentNullException"><paramref name="to"/> is null.</exception>
+    /// <exception cref="ArgumentException"><paramref name="to"/> belongs to another group.</exception>
+    public MemoryCharge? TransferTo(MemoryMember to)
+    {
+        ArgumentNullException.ThrowIfNull(to);
+        if (to.Group != _member.Group)
+        {
+            throw new ArgumentException(
+                $"'{to.Path}' is in another group than '{_member.Path}'; bytes move only within a group. "
+                + "Charge the other member and dispose this lease instead.", nameof(to));
+        }
+
+        long bytes = Interlocked.Exchange(ref _bytes, Disposed);
+        if (bytes == Disposed)
+        {
+            return null;
+        }
+
+        if (_books.TryMoveTo(to.Books, bytes))
+        {
+            return new MemoryCharge(to, bytes);
+        }
+
+        Return(bytes);
+        return null;
+    }
+
+    /// <summary>Returns the bytes. Never throws, never waits.</summary>
+    public void Dispose()
+    {
+        long bytes = Interlocked.Exchange(ref _bytes, Disposed);
+        if (bytes != Disposed)
+        {
+            Return(bytes);
+        }
+    }
+
+    // Adds freshly charged bytes; when the lease was disposed meanwhile they go back.
+    private bool Keep(long bytes)
+    {
+        long seen = Volatile.Read(ref _bytes);
+        while (seen != Disposed)
+        {
+            long was = Interlocked.CompareExchange(ref _bytes, seen + bytes, seen);
+            if (was == seen)
+            {
+                return true;
+            }
+
+            seen = was;
+        }
+
+        Return(bytes);
+        return false;
+    }
+
+    private long Take(long bytes)
+    {
+        long seen = Volatile.Read(ref _bytes);
+        while (seen != Disposed)
+        {
+            long part = Math.Min(seen, bytes);
+            long was = Interlocked.CompareExchange(ref _bytes, seen - part, seen);
+            if (was == seen)
+            {
+                return part;
+            }
+
+            seen = was;
+        }
+
+        return 0;
+    }
+
+    private void Return(long bytes)
+    {
+        if (bytes > 0)
+        {
+            _books.Uncharge(bytes);
+        }
+    }
+}

@@ -1,0 +1,107 @@
+// The limits of a group, and the three ways of changing Max.
+//
+// Each limit is one long, read without a lock on every slow path and written by whoever administers. Only Max has
+// consequences when it is set (LimitChange); the others are looked at when the next charge or reclaim comes by.
+// Must stay true: the root has none of them. Its capacity is the global pool and has a path of its own (GlobalOom).
+namespace MemoryGroups;
+
+public partial class MemoryGroup
+{
+    private long _min;
+    private long _low;
+    private long _high;
+    private long _softLimit;
+    private TimeSpan _waitTimeout;
+
+    /// <summary>Never reclaimed below this, even if somebody is killed for it. 0 or more; default 0.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">Negative.</exception>
+    /// <exception cref="InvalidOperationException">Set on the root.</exception>
+    public long Min
+    {
+        get => Volatile.Read(ref _min);
+        set => Volatile.Write(ref _min, CheckedLimit(value, nameof(Min)));
+    }
+
+    /// <summary>Reclaimed below this only when nothing else can be. 0 or more; default 0.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">Negative.</exception>
+    /// <exception cref="InvalidOperationException">Set on the root.</exception>
+    public long Low
+    {
+        get => Volatile.Read(ref _low);
+        set => Volatile.Write(ref _low, CheckedLimit(value, nameof(Low)));
+    }
+
+    /// <summary>
+    /// Above this the group is reclaimed and who charges is slowed down; nobody is killed. Default no limit.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">Negative.</exception>
+    /// <exception cref="InvalidOperationException">Set on the root.</exception>
+    public long High
+    {
+        get => Volatile.Read(ref _high);
+        set => Volatile.Write(ref _high, CheckedLimit(value, nameof(High)));
+    }
+
+    /// <summary>
+    /// Never exceeded, except by charges whose flags say so and by victims within the reserve. Setting it only installs
+    /// it; see
+    /// <see cref="SetMaxAsync"/> for a change that takes effect. Default no limit.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">Negative.</exception>
+    /// <exception cref="InvalidOperationException">Set on the root; set <see cref="MemoryRoot.Capacity"/>.</exception>
+    public long Max
+    {
+        get => Counter.Limit;
+        set => LimitChange.Install(this, CheckedLimit(value, nameof(Max)));
+    }
+
+    /// <summary>
+    /// When the whole root is short, the groups furthest above this are reclaimed first. Default no limit.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">Negative.</exception>
+    /// <exception cref="InvalidOperationException">Set on the root.</exception>
+    public long SoftLimit
+    {
+        get => Volatile.Read(ref _softLimit);
+        set => Volatile.Write(ref _softLimit, CheckedLimit(value, nameof(SoftLimit)));
+    }
+
+    /// <summary>How long a charge of this group's members waits at most; infinite only when said so.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">Negative and not <see
+    /// cref="Timeout.InfiniteTimeSpan"/>.</exception>
+    public TimeSpan WaitTimeout
+    {
+        get => _waitTimeout;
+        set => _waitTimeout = MemoryGroupOptions.CheckedTimeout(value, nameof(WaitTimeout));
+    }
+
+    /// <summary>Installs a Max, then reclaims and kills until the usage fits or nothing more can be done.</summary>
+    /// <param name="bytes">The new Max, 0 or more.</param>
+    /// <param name="cancellationToken">Stops reclaiming and killing; the new Max stays.</param>
+    /// <returns>True when the usage fits at the end. The Max is installed in either case.</returns>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="bytes"/> is negative.</exception>
+    /// <exception cref="InvalidOperationException">This is the root.</exception>
+    public ValueTask<bool> SetMaxAsync(long bytes, CancellationToken cancellationToken = default) =>
+        LimitChange.SetAsync(this, CheckedLimit(bytes, nameof(Max)), cancellationToken);
+
+    /// <summary>Sets Max if the usage fits, after reclaiming; kills nobody.</summary>
+    /// <param name="bytes">The new Max, 0 or more.</param>
+    /// <param name="cancellationToken">Gives up.</param>
+    /// <returns>False when it does not fit: the old Max stays.</returns>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="bytes"/> is negative.</exception>
+    /// <exception cref="InvalidOperationException">This is the root.</exception>
+    public ValueTask<bool> TrySetMaxAsync(long bytes, CancellationToken cancellationToken = default) =>
+        LimitChange.TrySetAsync(this, CheckedLimit(bytes, nameof(Max)), cancellationToken);
+
+    private long CheckedLimit(long bytes, string what)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(bytes, what);
+        if (Parent is null)
+        {
+            throw new InvalidOperationException(
+                $"{what} cannot be set on the root '{Name}': set MemoryRoot.Capacity and its watermarks instead.");
+        }
+
+        return bytes;
+    }
+}

@@ -1,0 +1,337 @@
+// A node of the tree: a tenant, a session, a query; limits, children, members.
+//
+// The tree is built downwards and never rearranged: a group's parent is fixed for life, so anybody may walk upwards
+// without a lock. Children and members are added and removed under the root's guard and read without it (Roster). A
+// closed group has given everything back, but keeps its parent: bytes, locks and waiters that are still on their way
+// out find their way.
+//
+// Must stay true: when quiet, usage = what the members drew + this group's own stock + the usage of the children (I1).
+namespace MemoryGroups;
+
+/// <summary>A memory control group: limits for all the work below it.</summary>
+/// <remarks>
+/// The counterpart of the kernel's <c>mem_cgroup</c>. Sizes are bytes; <see cref="long.MaxValue"/> is "no limit".
+/// Thread safety: all members may be used from any thread.
+/// </remarks>
+public partial class MemoryGroup : IDisposable, IRosterItem
+{
+    private MemoryReclaimer[] _reclaimers = [];
+    private long _knownBatch;
+    private int _knownVersion = -1;
+    private bool _closed;
+    private MemoryEvents? _events;
+    private OomControl? _oom;
+    private GroupStock? _stock;
+
+    private protected MemoryGroup(string name, MemoryGroup? parent, MemoryRoot? root, MemoryGroupOptions options)
+    {
+        Name = name;
+        Parent = parent;
+        Root = parent?.Root ?? root ?? (MemoryRoot)this;
+        Depth = parent is null ? 0 : parent.Depth + 1;
+        Counter = new UsageCounter(this, parent?.Counter, options.Max);
+        _min = options.Min;
+        _low = options.Low;
+        _high = options.High;
+        _softLimit = options.SoftLimit;
+        OwnBatchBytes = options.BatchBytes;
+        _waitTimeout = options.WaitTimeout ?? parent?.WaitTimeout ?? MemoryRootOptions.DefaultWaitTimeout;
+
+        // Copied at birth, not looked up later: a parent that changes its mind does not change its children's (M18).
+        bool killDisabled = options.KillDisabled ?? parent?.Oom.KillDisabled ?? false;
+        if (killDisabled || options.KillWholeGroup)
+        {
+            _oom = new OomControl(this, killDisabled, options.KillWholeGroup);
+        }
+    }
+
+    /// <summary>Its name below its parent.</summary>
+    public string Name { get; }
+
+    /// <summary>The names from the root down, separated by '/'.</summary>
+    public string Path => Parent is null ? Name : Parent.Path + "/" + Name;
+
+    /// <summary>The group above; null for the root.</summary>
+    public MemoryGroup? Parent { get; }
+
+    /// <summary>The root of this tree.</summary>
+    public MemoryRoot Root { get; }
+
+    /// <summary>
+    /// Bytes charged to this group and all below it, pre-charged stock included. Never less than what is in use.
+    /// </summary>
+    public long Usage => Counter.Usage;
+
+    /// <summary>The most that can be in use: <see cref="Usage"/>.</summary>
+    public long UsageUpper => Counter.Usage;
+
+    /// <summary>
+    /// The least that can be in use: <see cref="Usage"/> without stock. The gap is at most an eighth of each member's
+    /// usage plus a batch for each CPU and group (twice that while stocks are full).
+    /// </summary>
+    public long UsageLower
+    {
+        get
+        {
+            long stock = Root.Stocks.HeldIn(this);
+            return Math.Max(0, Counter.Usage - stock);
+        }
+    }
+
+    /// <summary>The highest <see cref="Usage"/> so far.</summary>
+    public long PeakUsage => Counter.Peak;
+
+    /// <summary>How often a charge was refused because of this group's own limit.</summary>
+    public long RefusalCount => Counter.Refusals;
+
+    /// <summary>OOM switches and notifications.</summary>
+    public OomControl Oom =>
+        Volatile.Read(ref _oom)
+        ?? Interlocked.CompareExchange(ref _oom, new OomControl(this, false, false), null)
+        ?? _oom;
+
+    /// <summary>Event counters.</summary>
+    public MemoryEvents Events =>
+        Volatile.Read(ref _events) ?? Interlocked.CompareExchange(ref _events, new MemoryEvents(this), null) ?? _events;
+
+    /// <summary>The groups directly below, in order of creation.</summary>
+    public IReadOnlyList<MemoryGroup> Children => ChildRoster.ToList();
+
+    /// <summary>The members of this group itself, in order of creation.</summary>
+    public IReadOnlyList<MemoryMember> Members => MemberRoster.ToList();
+
+    /// <summary>True after <see cref="Dispose()"/>.</summary>
+    public bool IsClosed => Volatile.Read(ref _closed);
+
+    int IRosterItem.RosterPlace { get; set; }
+
+    internal int Depth { get; }
+
+    internal UsageCounter Counter { get; }
+
+    internal Roster<MemoryGroup> ChildRoster { get; } = new();
+
+    internal Roster<MemoryMember> MemberRoster { get; } = new();
+
+    internal ReadOnlySpan<MemoryReclaimer> Reclaimers => Volatile.Read(ref _reclaimers);
+
+    internal GroupStock Stock =>
+        Volatile.Read(ref _stock) ?? Interlocked.CompareExchange(ref _stock, new GroupStock(this), null) ?? _stock;
+
+    // What the options said; the batch itself also depends on the limits.
+    internal long? OwnBatchBytes { get; }
+
+    // The batch follows the smallest limit on the path; found again after any limit of the tree changed.
+    internal long BatchBytes
+    {
+        get
+        {
+            int version = Root.LimitsVersion;
+            if (_knownVersion != version)
+            {
+                _knownBatch = GroupStock.FindBatch(this);
+                Volatile.Write(ref _knownVersion, version);
+            }
+
+            return _knownBatch;
+        }
+    }
+
+    // Few members: each may keep a little stock although it uses next to nothing (see MemberBooks.Quantum).
+    internal bool MayStockSmallMembers => MemberRoster.Count <= 16 * GroupStock.Slots;
+
+    // Guarded by StockLedger's gate.
+    internal StockLinks StockLinks;
+
+    // Guarded by the root's guard, down to AgedRequest; OomMarks and AgedRequest are read without it.
+    internal OomLock OomLock;
+    internal int OomMarks;
+    internal int RegistrationsInSubtree;
+    internal int ReclaimersInSubtree;
+    internal LinkedList<OomWaiter>? Waiters;
+    internal HashSet<MemoryGroup>? WaitingChildren;
+    internal OomRequest? AgedRequest;
+
+    /// <summary>Makes a group below this one.</summary>
+    /// <param name="name">Its name: not empty, without '/'. Need not be unique.</param>
+    /// <param name="options">Limits and switches; null for the defaults.</param>
+    /// <returns>The new group.</returns>
+    /// <exception cref="ArgumentException">The name, or a value of the options, is not allowed.</exception>
+    /// <exception cref="ObjectDisposedException">This group is closed.</exception>
+    public MemoryGroup CreateGroup(string name, MemoryGroupOptions? options = null)
+    {
+        CheckName(name);
+        options ??= new MemoryGroupOptions();
+        options.Validate();
+        var child = new MemoryGroup(name, this, null, options);
+        lock (Root.Guard)
+        {
+            ObjectDisposedException.ThrowIf(IsClosed, this);
+            ChildRoster.AddLocked(child);
+        }
+
+        return child;
+    }
+
+    /// <summary>Makes a member: something that charges memory and can be killed.</summary>
+    /// <param name="name">Its name: not empty, without '/'. Need not be unique.</param>
+    /// <param name="options">Score adjustment and shared space; null for the defaults.</param>
+    /// <returns>The new member.</returns>
+    /// <exception cref="ArgumentException">The name, or a value of the options, is not allowed.</exception>
+    /// <exception cref="ObjectDisposedException">This group is closed.</exception>
+    public MemoryMember CreateMember(string name, MemoryMemberOptions? options = null)
+    {
+        CheckName(name);
+        options ??= new MemoryMemberOptions();
+        options.Validate();
+        var member = new MemoryMember(this, name, options);
+        lock (Root.Guard)
+        {
+            ObjectDisposedException.ThrowIf(IsClosed, this);
+            MemberRoster.AddLocked(member);
+        }
+
+        member.Join();
+        return member;
+    }
+
+    /// <summary>Registers somebody who can give back memory of this group.</summary>
+    /// <param name="reclaimer">The reclaimer.</param>
+    /// <returns>Dispose it to end the registration.</returns>
+    /// <exception cref="ArgumentNullException"><paramref name="reclaimer"/> is null.</exception>
+    /// <exception cref="ObjectDisposedException">The group is closed.</exception>
+    public IDisposable AddReclaimer(MemoryReclaimer reclaimer)
+    {
+        ArgumentNullException.ThrowIfNull(reclaimer);
+        lock (Root.Guard)
+        {
+            ObjectDisposedException.ThrowIf(IsClosed, this);
+            _reclaimers = [.. _reclaimers, reclaimer];
+            CountReclaimersLocked(1);
+        }
+
+        return new Registration(() => Remove(reclaimer));
+    }
+
+    /// <summary>Asks this subtree's reclaimers for memory now. Kills nobody, counts no pressure.</summary>
+    /// <param name="bytes">How much, at least 1.</param>
+    /// <param name="cancellationToken">Stops asking.</param>
+    /// <returns>By how much the reclaimers say they have helped, in bytes; may be less than asked for.</returns>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="bytes"/> is less than 1.</exception>
+    public ValueTask<long> ReclaimAsync(long bytes, CancellationToken cancellationToken = default)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(bytes, 1);
+        return RequestedReclaim.RunAsync(this, bytes, cancellationToken);
+    }
+
+    /// <summary>Sets <see cref="PeakUsage"/> to the usage now.</summary>
+    public void ResetPeak() => Counter.ResetPeak();
+
+    /// <summary>
+    /// Kills every member of this subtree that may be killed. Not an OOM kill: no reserve, no OOM event.
+    /// </summary>
+    /// <param name="reason">Why, for the members' exceptions. Not empty.</param>
+    /// <exception cref="ArgumentException"><paramref name="reason"/> is null or white space.</exception>
+    public void Kill(string reason)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(reason);
+        OomCandidates.Walk(this, member => member.Kill(reason));
+    }
+
+    /// <summary>
+    /// Closes the group and everything below it: members exit, waiting charges end with <see
+    /// cref="ObjectDisposedException"/>, all bytes go back, every registered signal is raised a last time. Closing
+    /// twice is harmless.
+    /// </summary>
+    public void Dispose()
+    {
+        Close();
+        GC.SuppressFinalize(this);
+    }
+
+    internal bool IsWithin(MemoryGroup top)
+    {
+        MemoryGroup? at = this;
+        while (at is not null && at.Depth > top.Depth)
+        {
+            at = at.Parent;
+        }
+
+        return at == top;
+    }
+
+    private protected static void CheckName(string name)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(name);
+        if (name.Contains('/', StringComparison.Ordinal))
+        {
+            throw new ArgumentException($"The name '{name}' contains '/', which separates a path.", nameof(name));
+        }
+    }
+
+    private void Close()
+    {
+        List<OomControl.OomRegistration> registrations;
+        lock (Root.Guard)
+        {
+            if (_closed)
+            {
+                return;
+            }
+
+            Volatile.Write(ref _closed, true);
+            registrations = _oom?.TakeAllLocked() ?? [];
+            CountReclaimersLocked(-_reclaimers.Length);
+            _reclaimers = [];
+        }
+
+        foreach (MemoryGroup child in Children)
+        {
+            child.Dispose();
+        }
+
+        foreach (MemoryMember member in Members)
+        {
+            member.Dispose();
+        }
+
+        if (_stock is { } stock)
+        {
+            Root.Stocks.Remove(stock);
+        }
+
+        lock (Root.Guard)
+        {
+            Parent?.ChildRoster.RemoveLocked(this);
+        }
+
+        foreach (OomControl.OomRegistration registration in registrations)
+        {
+            registration.Signal.Raise();
+        }
+
+        _events?.SignalChange();
+        Root.WaitQueue.WakeAll(this);
+    }
+
+    private void CountReclaimersLocked(int by)
+    {
+        for (MemoryGroup? at = this; at is not null; at = at.Parent)
+        {
+            at.ReclaimersInSubtree += by;
+        }
+    }
+
+    private void Remove(MemoryReclaimer reclaimer)
+    {
+        lock (Root.Guard)
+        {
+            int at = Array.LastIndexOf(_reclaimers, reclaimer);
+            if (at >= 0)
+            {
+                _reclaimers = [.. _reclaimers.Where((_, index) => index != at)];
+                CountReclaimersLocked(-1);
+            }
+        }
+    }
+}

@@ -1,0 +1,199 @@
+// How a group, a member or a root starts. Copied when it is made: changing an options object later changes nothing.
+namespace MemoryGroups;
+
+/// <summary>Limits and switches of a new group.</summary>
+/// <remarks>Thread safety: none needed; it is read once, when the group is made.</remarks>
+public sealed record MemoryGroupOptions
+{
+    /// <summary><see cref="MemoryGroup.Min"/>, in bytes. Default 0.</summary>
+    public long Min { get; init; }
+
+    /// <summary><see cref="MemoryGroup.Low"/>, in bytes. Default 0.</summary>
+    public long Low { get; init; }
+
+    /// <summary><see cref="MemoryGroup.High"/>, in bytes. Default no limit.</summary>
+    public long High { get; init; } = long.MaxValue;
+
+    /// <summary><see cref="MemoryGroup.Max"/>, in bytes. Default no limit.</summary>
+    public long Max { get; init; } = long.MaxValue;
+
+    /// <summary><see cref="MemoryGroup.SoftLimit"/>, in bytes. Default no limit.</summary>
+    public long SoftLimit { get; init; } = long.MaxValue;
+
+    /// <summary><see cref="OomControl.KillDisabled"/>. Default: as the parent at that moment.</summary>
+    public bool? KillDisabled { get; init; }
+
+    /// <summary><see cref="OomControl.KillWholeGroup"/>. Default false.</summary>
+    public bool KillWholeGroup { get; init; }
+
+    /// <summary>
+    /// <see cref="MemoryGroup.WaitTimeout"/>. Default: as the parent; the root's default is 30 seconds.
+    /// </summary>
+    public TimeSpan? WaitTimeout { get; init; }
+
+    /// <summary>
+    /// The most that a group fetches into its stock at once, in bytes; 1 switches stocks off below this group, so that
+    /// every charge is exact at every moment and slower. Default: by the limits, at most 256 KiB.
+    /// </summary>
+    public long? BatchBytes { get; init; }
+
+    internal void Validate()
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(Min);
+        ArgumentOutOfRangeException.ThrowIfNegative(Low);
+        ArgumentOutOfRangeException.ThrowIfNegative(High);
+        ArgumentOutOfRangeException.ThrowIfNegative(Max);
+        ArgumentOutOfRangeException.ThrowIfNegative(SoftLimit);
+        if (BatchBytes is { } batch)
+        {
+            ArgumentOutOfRangeException.ThrowIfLessThan(batch, 1, nameof(BatchBytes));
+        }
+
+        if (WaitTimeout is { } timeout)
+        {
+            CheckedTimeout(timeout, nameof(WaitTimeout));
+        }
+    }
+
+    internal static TimeSpan CheckedTimeout(TimeSpan timeout, string what)
+    {
+        if (timeout < TimeSpan.Zero && timeout != Timeout.InfiniteTimeSpan)
+        {
+            throw new ArgumentOutOfRangeException(
+                what, timeout, $"{what} must be zero or more, or Timeout.InfiniteTimeSpan to wait for ever.");
+        }
+
+        return timeout;
+    }
+}
+
+/// <summary>How a member starts.</summary>
+/// <remarks>Thread safety: none needed; it is read once, when the member is made.</remarks>
+public sealed record MemoryMemberOptions
+{
+    /// <summary>
+    /// <see cref="MemoryMember.OomScoreAdjustment"/>, -1000 (never killed) to 1000. Default 0.
+    /// </summary>
+    public int OomScoreAdjustment { get; init; }
+
+    /// <summary>
+    /// Another member whose memory this one shares: they are killed together. Default: a space of its own.
+    /// </summary>
+    public MemorySpace? Space { get; init; }
+
+    internal void Validate() => MemoryMember.CheckedAdjustment(OomScoreAdjustment);
+}
+
+/// <summary>How a root starts.</summary>
+/// <remarks>Thread safety: none needed; it is read once, when the root is made.</remarks>
+public sealed record MemoryRootOptions
+{
+    /// <summary>How long a charge waits when nobody said otherwise.</summary>
+    public static readonly TimeSpan DefaultWaitTimeout = TimeSpan.FromSeconds(30);
+
+    /// <summary>The root's name. Default "root".</summary>
+    public string Name { get; init; } = "root";
+
+    /// <summary>The process-wide budget, in bytes. Default no limit.</summary>
+    public long CapacityBytes { get; init; } = long.MaxValue;
+
+    /// <summary>
+    /// The MIN watermark: what ordinary charges leave free at the root, in bytes. Kept for victims and high-priority
+    /// charges. Default: 1/128 of the capacity; 0 without one.
+    /// </summary>
+    public long? MinWatermarkBytes { get; init; }
+
+    /// <summary>
+    /// The LOW watermark: when less is free, reclaim starts in the background, in bytes. Default 5/4 of the MIN
+    /// watermark.
+    /// </summary>
+    public long? LowWatermarkBytes { get; init; }
+
+    /// <summary>
+    /// The HIGH watermark: where background reclaim stops, and what must be free for the last attempt before a global
+    /// kill, in bytes. Default 3/2 of the MIN watermark.
+    /// </summary>
+    public long? HighWatermarkBytes { get; init; }
+
+    /// <summary>
+    /// What OOM victims together may use above their groups' limits to finish, in bytes. Default: 1/128 of the
+    /// capacity; 4 MiB without one.
+    /// </summary>
+    public long? OomReserveBytes { get; init; }
+
+    /// <summary>
+    /// Larger requests are refused rather than have somebody killed for them, in bytes. Default: a quarter of the
+    /// capacity.
+    /// </summary>
+    public long? CostlyChargeBytes { get; init; }
+
+    /// <summary>How long charges wait. Default 30 seconds.</summary>
+    public TimeSpan WaitTimeout { get; init; } = DefaultWaitTimeout;
+
+    /// <summary>How long one step of a reclaimer may take. Default 1 second.</summary>
+    public TimeSpan ReclaimDeadline { get; init; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>How long an OOM handler or policy may take. Default 1 second.</summary>
+    public TimeSpan HandlerDeadline { get; init; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>How long a victim is left alone before the reaper takes its memory. Default 2 seconds.</summary>
+    public TimeSpan ReapDelay { get; init; } = TimeSpan.FromSeconds(2);
+
+    /// <summary>
+    /// Unclaimed protection of a parent goes to its children in proportion to their usage. Default false.
+    /// </summary>
+    public bool RecursiveProtection { get; init; }
+
+    /// <summary>A global OOM kills who asked, instead of who scores highest. Default false.</summary>
+    public bool KillAllocatingMember { get; init; }
+
+    /// <summary>When an OOM stops the process instead of killing a member. Default never.</summary>
+    public OomPanic PanicOnOom { get; init; }
+
+    /// <summary>The clock for every deadline. Default the system's.</summary>
+    public TimeProvider TimeProvider { get; init; } = TimeProvider.System;
+
+    // Tests own every hand-over: nothing of the protocol runs on a thread they did not choose.
+    internal Action<IThreadPoolWorkItem>? PostHook { get; init; }
+
+    internal void Validate()
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(CapacityBytes);
+        ArgumentNullException.ThrowIfNull(TimeProvider);
+        foreach (long? bytes in (long?[])[
+            MinWatermarkBytes, LowWatermarkBytes, HighWatermarkBytes, OomReserveBytes, CostlyChargeBytes])
+        {
+            ArgumentOutOfRangeException.ThrowIfNegative(bytes ?? 0, "bytes");
+        }
+
+        MemoryGroupOptions.CheckedTimeout(WaitTimeout, nameof(WaitTimeout));
+        ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(ReclaimDeadline, TimeSpan.Zero);
+        ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(HandlerDeadline, TimeSpan.Zero);
+        ArgumentOutOfRangeException.ThrowIfLessThan(ReapDelay, TimeSpan.Zero);
+        long min = MinWatermark;
+        long low = LowWatermarkBytes ?? min;
+        long high = HighWatermarkBytes ?? low;
+        if (min > CapacityBytes || low < min || high < low)
+        {
+            throw new ArgumentException(
+                $"The watermarks must be MIN <= LOW <= HIGH and MIN within the capacity; given were {min}, {low} and "
+                + $"{high} bytes and a capacity of {CapacityBytes} bytes.");
+        }
+    }
+
+    internal long MinWatermark => MinWatermarkBytes ?? (CapacityBytes == long.MaxValue ? 0 : CapacityBytes / 128);
+}
+
+/// <summary>Which OOM stops the process.</summary>
+/// <remarks>Thread safety: a value, immutable.</remarks>
+public enum OomPanic
+{
+    /// <summary>None: members are killed.</summary>
+    Never,
+
+    /// <summary>When the root's capacity is exhausted.</summary>
+    CapacityOnly,
+
+    /// <summary>Every OOM, also of a group. Notifications are delivered first.</summary>
+    Always,
+}

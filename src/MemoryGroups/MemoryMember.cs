@@ -1,0 +1,364 @@
+// Who charges and can be killed: a query, a request, a job.
+//
+// Charging is a compare-and-swap on the member's own stock; everything else happens in ChargeAttempt. A kill cancels
+// Killed and ends whatever the member waits for; the member's own code then unwinds and disposes it, which is its exit.
+// A member exits once; what it has not returned by then goes back at that moment, and later uncharges are harmless.
+//
+// Must stay true: Killed never goes back, and work that starts after the kill sees it; a member that is dead or gone
+// never goes to sleep again (OomWaitQueue.AttachToMember looks under the guard, the kill and the exit are written under
+// it).
+namespace MemoryGroups;
+
+/// <summary>Something that charges memory to a group and can be killed. Dispose it when the work is over.</summary>
+/// <remarks>
+/// The counterpart of a process in a cgroup. Thread safety: all members may be used from any thread.
+/// </remarks>
+public sealed class MemoryMember : IDisposable, IRosterItem
+{
+    /// <summary>The score adjustment of a member that is never killed.</summary>
+    public const int NeverKill = -1000;
+
+    /// <summary>The largest charge, in bytes: 2^60.</summary>
+    public const long MaxChargeBytes = 1L << 60;
+
+    private static readonly CancellationToken AlreadyCancelled = new(canceled: true);
+
+    private CancellationTokenSource? _killSource;
+    private string? _killReason;
+    private TaskCompletionSource? _thawed;
+    private int _adjustment;
+    private bool _killed;
+    private bool _exiting;
+    private bool _exited;
+    private int _dumping;
+
+    internal MemoryMember(MemoryGroup group, string name, MemoryMemberOptions options)
+    {
+        Group = group;
+        Name = name;
+        _adjustment = options.OomScoreAdjustment;
+        Space = options.Space ?? new MemorySpace();
+        Books = new MemberBooks(this);
+    }
+
+    /// <summary>Its name in its group.</summary>
+    public string Name { get; }
+
+    /// <summary>The group's path and the name.</summary>
+    public string Path => Group.Path + "/" + Name;
+
+    /// <summary>The group that is charged.</summary>
+    public MemoryGroup Group { get; }
+
+    /// <summary>What is killed and reaped as one; shared when the options said so.</summary>
+    public MemorySpace Space { get; }
+
+    /// <summary>Bytes charged by this member and not returned, without stock.</summary>
+    public long Usage => Books.Usage;
+
+    /// <summary>
+    /// Added to the score when a victim is chosen, in thousandths of the refusing limit: -1000 (never killed) to 1000.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">Out of range.</exception>
+    public int OomScoreAdjustment
+    {
+        get => Volatile.Read(ref _adjustment);
+        set => Volatile.Write(ref _adjustment, CheckedAdjustment(value));
+    }
+
+    /// <summary>Cancelled when this member is killed. Registrations run on the thread pool, under no lock.</summary>
+    public CancellationToken Killed
+    {
+        get
+        {
+            if (IsKilled)
+            {
+                return AlreadyCancelled;
+            }
+
+            CancellationTokenSource source = Volatile.Read(ref _killSource) ?? NewKillSource();
+
+            // A kill between the look and the making did not see the source: this call started after it.
+            return IsKilled ? AlreadyCancelled : source.Token;
+        }
+    }
+
+    /// <summary>True once it was killed, by the OOM killer or by <see cref="Kill"/>. Never goes back.</summary>
+    public bool IsKilled => Volatile.Read(ref _killed);
+
+    /// <summary>Why it was killed; null while it was not.</summary>
+    public string? KillReason => Volatile.Read(ref _killReason);
+
+    /// <summary>The report of the OOM that killed it; null when there was none.</summary>
+    public OomReport? KillReport => IsKilled ? Space.Report : null;
+
+    /// <summary>True after <see cref="Dispose"/>.</summary>
+    public bool IsExited => Volatile.Read(ref _exited);
+
+    /// <summary>True while it is paused by <see cref="Freeze"/>.</summary>
+    public bool IsFrozen => Volatile.Read(ref _thawed) is not null;
+
+    /// <summary>True while its memory is being dumped; see <see cref="BeginDump"/>.</summary>
+    public bool IsDumping => Volatile.Read(ref _dumping) > 0;
+
+    int IRosterItem.RosterPlace { get; set; }
+
+    internal MemoryRoot Root => Group.Root;
+
+    internal MemberBooks Books { get; }
+
+    // Killed or on its way out by itself: its memory will be free soon.
+    internal bool IsDying => IsKilled || Volatile.Read(ref _exiting);
+
+    internal bool MayHoldStock => !IsKilled && !IsExited;
+
+    // Guarded by the root's guard.
+    internal LinkedList<OomWaiter>? Waiters { get; set; }
+
+    internal WakeReason DeathLocked => _exited ? WakeReason.Closed : _killed ? WakeReason.Killed : WakeReason.None;
+
+    /// <summary>Charges if it fits now. Allocates nothing, waits for nothing, runs no reclaimers.</summary>
+    /// <param name="bytes">How much, 0 to <see cref="MaxChargeBytes"/>.</param>
+    /// <returns>True when charged.</returns>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="bytes"/> is out of range.</exception>
+    /// <exception cref="ObjectDisposedException">The member has exited.</exception>
+    public bool TryCharge(long bytes)
+    {
+        ThrowIfOutOfRange(bytes);
+        return Books.TryChargeFast(bytes) || ChargeAttempt.Try(this, bytes);
+    }
+
+    /// <summary>Charges; may run reclaimers on this thread. Never waits for memory, never kills.</summary>
+    /// <param name="bytes">How much, 0 to <see cref="MaxChargeBytes"/>.</param>
+    /// <param name="flags">What the charge may do.</param>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="bytes"/> is out of range.</exception>
+    /// <exception cref="MemoryLimitExceededException">It does not fit.</exception>
+    /// <exception cref="OomKilledException">It does not fit and the member was killed.</exception>
+    /// <exception cref="ObjectDisposedException">The member has exited.</exception>
+    public void Charge(long bytes, ChargeFlags flags = ChargeFlags.None)
+    {
+        ThrowIfOutOfRange(bytes);
+        if (!Books.TryChargeFast(bytes))
+        {
+            ChargeAttempt.Run(this, bytes, flags);
+        }
+    }
+
+    /// <summary>
+    /// Charges; reclaims, waits, and starts the OOM protocol, which may kill this member or another. Hold no lock that
+    /// a victim may need to finish.
+    /// </summary>
+    /// <param name="bytes">How much, 0 to <see cref="MaxChargeBytes"/>.</param>
+    /// <param name="flags">What the charge may do.</param>
+    /// <param name="cancellationToken">Gives up; nothing is charged then.</param>
+    /// <returns>A task that ends when the bytes are charged.</returns>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="bytes"/> is out of range.</exception>
+    /// <exception cref="MemoryLimitExceededException">Refused; the reason says why.</exception>
+    /// <exception cref="OomKilledException">The member was killed.</exception>
+    /// <exception cref="ObjectDisposedException">The member has exited.</exception>
+    /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
+    public ValueTask ChargeAsync(
+        long bytes, ChargeFlags flags = ChargeFlags.None, CancellationToken cancellationToken = default)
+    {
+        ThrowIfOutOfRange(bytes);
+        return Books.TryChargeFast(bytes)
+            ? ValueTask.CompletedTask
+            : ChargeAttempt.RunAsync(this, bytes, flags, cancellationToken);
+    }
+
+    /// <summary>Returns charged bytes. Never fails, waits or throws; harmless after the member has exited.</summary>
+    /// <param name="bytes">How much was charged: exactly what <see cref="TryCharge"/> or another charge was
+    /// given.</param>
+    public void Uncharge(long bytes)
+    {
+        if (bytes is < 0 or > MaxChargeBytes)
+        {
+            Root.Books.Report($"member '{Path}' was to uncharge {bytes} bytes, which nobody can have charged");
+            return;
+        }
+
+        Books.Uncharge(bytes);
+    }
+
+    /// <summary><see cref="TryCharge"/> as a lease.</summary>
+    /// <param name="bytes">How much, 0 to <see cref="MaxChargeBytes"/>.</param>
+    /// <returns>The lease; null when it does not fit.</returns>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="bytes"/> is out of range.</exception>
+    /// <exception cref="ObjectDisposedException">The member has exited.</exception>
+    public MemoryCharge? TryLease(long bytes) => TryCharge(bytes) ? new MemoryCharge(this, bytes) : null;
+
+    /// <summary><see cref="Charge"/> as a lease.</summary>
+    /// <param name="bytes">How much, 0 to <see cref="MaxChargeBytes"/>.</param>
+    /// <param name="flags">What the charge may do.</param>
+    /// <returns>The lease.</returns>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="bytes"/> is out of range.</exception>
+    /// <exception cref="MemoryLimitExceededException">It does not fit.</exception>
+    /// <exception cref="OomKilledException">It does not fit and the member was killed.</exception>
+    /// <exception cref="ObjectDisposedException">The member has exited.</exception>
+    public MemoryCharge Lease(long bytes, ChargeFlags flags = ChargeFlags.None)
+    {
+        Charge(bytes, flags);
+        return new MemoryCharge(this, bytes);
+    }
+
+    /// <summary><see cref="ChargeAsync"/> as a lease.</summary>
+    /// <param name="bytes">How much, 0 to <see cref="MaxChargeBytes"/>.</param>
+    /// <param name="flags">What the charge may do.</param>
+    /// <param name="cancellationToken">Gives up; nothing is charged then.</param>
+    /// <returns>The lease.</returns>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="bytes"/> is out of range.</exception>
+    /// <exception cref="MemoryLimitExceededException">Refused; the reason says why.</exception>
+    /// <exception cref="OomKilledException">The member was killed.</exception>
+    /// <exception cref="ObjectDisposedException">The member has exited.</exception>
+    /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
+    public async ValueTask<MemoryCharge> LeaseAsync(
+        long bytes, ChargeFlags flags = ChargeFlags.None, CancellationToken cancellationToken = default)
+    {
+        await ChargeAsync(bytes, flags, cancellationToken).ConfigureAwait(false);
+        return new MemoryCharge(this, bytes);
+    }
+
+    /// <summary>Opens an account: the fastest way to charge for one owner at a time.</summary>
+    /// <returns>The account.</returns>
+    public MemoryAccount OpenAccount() => new(this);
+
+    /// <summary>
+    /// Kills this member: <see cref="Killed"/> is cancelled. Not an OOM kill: no reserve, no OOM event.
+    /// </summary>
+    /// <param name="reason">Why, for its exceptions. Not empty. A second kill changes nothing.</param>
+    /// <exception cref="ArgumentException"><paramref name="reason"/> is null or white space.</exception>
+    public void Kill(string reason)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(reason);
+        if (OomScoreAdjustment > NeverKill)
+        {
+            ReceiveKill(reason);
+            Thaw();
+        }
+    }
+
+    /// <summary>
+    /// Says that this member is finishing and will return its memory soon: nobody is killed on its account.
+    /// </summary>
+    public void BeginExit() => Volatile.Write(ref _exiting, true);
+
+    /// <summary>
+    /// Says that its memory is being dumped: it is not charged from reserves and starts no global OOM.
+    /// </summary>
+    /// <returns>Dispose it when the dump is over.</returns>
+    public IDisposable BeginDump()
+    {
+        Interlocked.Increment(ref _dumping);
+        return new Registration(() => Interlocked.Decrement(ref _dumping));
+    }
+
+    /// <summary>Pauses the member: <see cref="WaitWhileFrozenAsync"/> waits until it is thawed or killed.</summary>
+    public void Freeze()
+    {
+        if (!IsKilled)
+        {
+            Interlocked.CompareExchange(
+                ref _thawed, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously), null);
+            if (IsKilled)
+            {
+                // Killed between the look and the pause: a victim must run to give its memory back.
+                Thaw();
+            }
+        }
+    }
+
+    /// <summary>Ends the pause.</summary>
+    public void Thaw() => Interlocked.Exchange(ref _thawed, null)?.TrySetResult();
+
+    /// <summary>To be awaited by the member's work where it can be paused.</summary>
+    /// <param name="cancellationToken">Gives up.</param>
+    /// <returns>Ends at once when it is not frozen, else when it is thawed or killed.</returns>
+    /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
+    public ValueTask WaitWhileFrozenAsync(CancellationToken cancellationToken = default) =>
+        Volatile.Read(ref _thawed) is { } thawed
+            ? new ValueTask(thawed.Task.WaitAsync(cancellationToken))
+            : ValueTask.CompletedTask;
+
+    /// <summary>
+    /// The member exits: what it has not returned goes back, and what it waits for ends. Never throws.
+    /// </summary>
+    public void Dispose()
+    {
+        lock (Root.Guard)
+        {
+            if (_exited)
+            {
+                return;
+            }
+
+            Volatile.Write(ref _exited, true);
+            Group.MemberRoster.RemoveLocked(this);
+        }
+
+        Thaw();
+        Root.WaitQueue.EndAllOf(this, WakeReason.Closed);
+
+        // Bytes first: who is woken by the exit finds them. The space is gone only after them, because the killer
+        // waits for exactly that.
+        Root.NoteLeftAtExit(Books.Close());
+        if (Space.RemoveMember(this))
+        {
+            Root.OomKiller.SpaceGone(Space, Group);
+        }
+    }
+
+    internal static void ThrowIfOutOfRange(long bytes)
+    {
+        if ((ulong)bytes > MaxChargeBytes)
+        {
+            throw new ArgumentOutOfRangeException(
+                nameof(bytes), bytes, $"A charge must be between 0 and {MaxChargeBytes} bytes.");
+        }
+    }
+
+    internal static int CheckedAdjustment(int adjustment)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(adjustment, NeverKill, nameof(OomScoreAdjustment));
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(adjustment, 1000, nameof(OomScoreAdjustment));
+        return adjustment;
+    }
+
+    // After it is in the roster: a shared space that is a victim already takes its new member with it (S003-4).
+    internal void Join()
+    {
+        Space.AddMember(this);
+        if (Space.IsVictim)
+        {
+            ReceiveKill("it joined a space that was killed");
+        }
+    }
+
+    // No user code here: the cancellation runs on a work item of its own.
+    internal void ReceiveKill(string reason)
+    {
+        lock (Root.Guard)
+        {
+            if (_killed || _exited)
+            {
+                return;
+            }
+
+            Volatile.Write(ref _killReason, reason);
+            Volatile.Write(ref _killed, true);
+        }
+
+        // Exact from here on: what it returns is seen at once, by waiters and by the reserve.
+        Root.Stocks.Remove(Books);
+        Root.WaitQueue.EndAllOf(this, WakeReason.Killed);
+        if (Interlocked.CompareExchange(ref _killSource, null, null) is { } source)
+        {
+            Root.Post(new CancelLater(source));
+        }
+    }
+
+    private CancellationTokenSource NewKillSource()
+    {
+        var fresh = new CancellationTokenSource();
+        return Interlocked.CompareExchange(ref _killSource, fresh, null) ?? fresh;
+    }
+}

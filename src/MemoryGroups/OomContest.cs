@@ -1,0 +1,226 @@
+// One request in the OOM of one group: queue, mark, look again, try the lock; the winner notifies and kills, others
+// sleep.
+//
+// The order is the protocol, and each step closes a race:
+//   queue before mark       marking is what makes wakes be sent here; marked but not queued would be wakes nobody hears
+//   mark before trylock     a holder that releases between our failed trylock and our queueing would wake an empty
+//                           queue
+//   look again after mark   bytes freed before we were marked woke nobody; nobody would free them again (S000-24)
+//   unmark before dequeue   the mirror image, on every way out, a kill and a cancellation included
+//   release before wake     a woken contender must be able to win
+//   wake after release      a newcomer may have lost the trylock after the victim's last uncharge (S000-17)
+// While a victim below this group is still on its way out, nobody tries the lock: its exit, or the reaper's deadline,
+// wakes us. That is also what keeps one OOM from notifying again and again while the memory is already coming.
+//
+// Must stay true: whatever happens in between, mark, queue entry and lock are undone before RunAsync returns (I9).
+namespace MemoryGroups;
+
+internal enum OomVerdict
+{
+    // Something changed, or may have: try the charge again.
+    Retry,
+
+    // Nothing can be killed and nothing was freed.
+    NoVictim,
+
+    // The killer is switched off for the whole root.
+    KillerDisabled,
+    Killed,
+    Cancelled,
+    TimedOut,
+    Closed,
+}
+
+internal sealed class OomContest
+{
+    private readonly OomRequest _request;
+    private readonly MemoryGroup _group;
+    private readonly MemoryRoot _root;
+    private readonly OomWaiter _waiter;
+    private bool _marked;
+    private bool _queued;
+    private bool _locked;
+
+    private OomContest(OomRequest request, MemoryGroup group)
+    {
+        _request = request;
+        _group = group;
+        _root = group.Root;
+        _waiter = request.NewWaiter(group);
+    }
+
+    internal static async ValueTask<OomVerdict> RunAsync(OomRequest request, MemoryGroup group)
+    {
+        var contest = new OomContest(request, group);
+        try
+        {
+            return await contest.RunAsync().ConfigureAwait(false);
+        }
+        finally
+        {
+            contest.Leave();
+        }
+    }
+
+    // Waits for an event at the group without taking part in its OOM: behind an aged request, for a victim of the root,
+    // or for one tick when the kill lock was busy.
+    internal static async ValueTask<OomVerdict> WaitAsync(
+        OomRequest request, MemoryGroup group, TimeSpan? atMost, Func<bool> stillWaits)
+    {
+        var contest = new OomContest(request, group);
+        try
+        {
+            contest.EnterQueue();
+            return stillWaits() ? await contest.SleepAsync(atMost).ConfigureAwait(false) : OomVerdict.Retry;
+        }
+        finally
+        {
+            contest.Leave();
+        }
+    }
+
+    private async ValueTask<OomVerdict> RunAsync()
+    {
+        Probe.At(_root, ProbePoint.ChargeRefused, _request);
+        EnterQueue();
+        Probe.At(_root, ProbePoint.Queued, _request);
+        Mark(+1);
+        Probe.At(_root, ProbePoint.Marked, _request);
+
+        // Stock that opened before we were counted as a waiter comes back here; none opens after.
+        _root.Stocks.Drain(_group);
+        if (_request.FitsIn(_group))
+        {
+            return OomVerdict.Retry;
+        }
+
+        if (_root.OomKiller.HasVictimInFlight(_group))
+        {
+            return await SleepAsync(null).ConfigureAwait(false);
+        }
+
+        lock (_root.Guard)
+        {
+            _root.AssertInvariantsLocked(_group);
+            _locked = OomLock.TryAcquireLocked(_group, this);
+        }
+
+        if (_locked)
+        {
+            Probe.At(_root, ProbePoint.BeforeNotify, _request);
+            _group.Events.Raise(MemoryEvent.Oom);
+            OomControl.NotifySubtree(_group, _request);
+        }
+
+        // Read after the trylock, by winner and loser alike; it does not change who notifies (S000-14).
+        if (_locked && !_group.Oom.KillDisabled)
+        {
+            // Neither marked nor queued while killing (S000-12): the kill is what makes the wakes.
+            Unmark();
+            LeaveQueue();
+            OomVerdict verdict = await _root.OomKiller.KillForGroupAsync(_request, _group).ConfigureAwait(false);
+            Probe.At(_root, ProbePoint.KillReturned, _request);
+            return verdict;
+        }
+
+        // A winner whose group has its killer disabled sleeps holding the lock (S000-21).
+        _group.Events.Raise(MemoryEvent.Wait);
+        return await SleepAsync(null).ConfigureAwait(false);
+    }
+
+    private async ValueTask<OomVerdict> SleepAsync(TimeSpan? atMost)
+    {
+        TimeSpan left = _request.TimeLeft;
+        bool brief = atMost is { } limit && (left == Timeout.InfiniteTimeSpan || limit < left);
+        if (left == TimeSpan.Zero)
+        {
+            return OomVerdict.TimedOut;
+        }
+
+        Probe.At(_root, ProbePoint.BeforeSleep, _request);
+        WakeReason reason = await _waiter.SleepAsync(brief ? atMost!.Value : left, _request.Cancel)
+            .ConfigureAwait(false);
+        Probe.At(_root, ProbePoint.Woken, _request);
+        if (reason == WakeReason.Hint)
+        {
+            _request.HintFrom = _group;
+        }
+
+        return reason switch
+        {
+            WakeReason.Hint => OomVerdict.Retry,
+            WakeReason.Killed => OomVerdict.Killed,
+            WakeReason.Cancelled => OomVerdict.Cancelled,
+            WakeReason.TimedOut => brief ? OomVerdict.Retry : OomVerdict.TimedOut,
+            _ => OomVerdict.Closed,
+        };
+    }
+
+    private void EnterQueue()
+    {
+        _root.WaitQueue.AttachToMember(_waiter);
+        _root.WaitQueue.Enqueue(_waiter);
+        _queued = true;
+
+        // We asked again and are waiting again: whatever we were woken for may do for somebody else.
+        _root.WaitQueue.PassHintOn(_request, granted: false);
+    }
+
+    private void Mark(int by)
+    {
+        lock (_root.Guard)
+        {
+            _root.AssertInvariantsLocked(_group);
+            _group.OomMarks += by;
+            _marked = by > 0;
+        }
+    }
+
+    private void Unmark()
+    {
+        if (_marked)
+        {
+            Mark(-1);
+        }
+    }
+
+    private void LeaveQueue()
+    {
+        if (_queued)
+        {
+            _queued = false;
+            _root.WaitQueue.Dequeue(_waiter);
+            _root.WaitQueue.DetachFromMember(_waiter);
+            if (_waiter.Signal == WakeReason.Hint)
+            {
+                _request.HintFrom = _group;
+            }
+        }
+    }
+
+    // The only way out. Who did not hold the lock wakes nobody (S000-19).
+    private void Leave()
+    {
+        Unmark();
+        LeaveQueue();
+        if (!_locked)
+        {
+            return;
+        }
+
+        bool someoneUnderOom;
+        lock (_root.Guard)
+        {
+            _root.AssertInvariantsLocked(_group);
+            _locked = false;
+            OomLock.ReleaseLocked(_group, this);
+            someoneUnderOom = _root.WaitQueue.Length > 0;
+        }
+
+        Probe.At(_root, ProbePoint.Released, _request);
+        if (someoneUnderOom)
+        {
+            _root.WaitQueue.WakeAll(_group);
+        }
+    }
+}

@@ -1,0 +1,186 @@
+// One kill: what was decided for whom, carried out in the order that keeps it safe, and its report.
+//
+//   choose    under the guard the space becomes a victim and is counted in flight; from here nobody else chooses it
+//   count     the event, once, on the group of the space's owner, which may be below the group that was full
+//   send      Killed is cancelled (on a work item of its own: registrations are user code) and every wait of the victim
+//             ends
+//   reserve   only after the kill was sent, so that the victim cannot spend the reserve on work that will be thrown
+//             away
+//   sharers   every other member of the same space is killed too; one that may not be killed makes the space unreapable
+//   reaper    queued last
+// All of it under the kill lock, none of it user code. The report is built afterwards, outside every lock.
+namespace MemoryGroups;
+
+internal sealed class OomKill(OomRequest request, MemoryGroup group, string why)
+{
+    private readonly List<(OomCandidate Candidate, MemorySpace Space)> _killed = [];
+    private readonly List<OomReport> _reports = [];
+    private readonly MemoryRoot _root = group.Root;
+
+    internal OomRequest Request { get; } = request;
+
+    internal MemoryGroup Group { get; } = group;
+
+    internal long ScaleBytes { get; } = Scale(group);
+
+    internal OomScene Scene => field ??= new OomScene(Group, Request, ScaleBytes);
+
+    internal long Score(MemoryMember member) => OomPolicy.LinearScore(member, ScaleBytes);
+
+    // Null when the candidate cannot be a victim any more.
+    internal OomReport? Execute(OomCandidate candidate)
+    {
+        MemoryMember victim = candidate.Member;
+        OomReportBuilder builder = OomReportBuilder.Before(this, candidate, why);
+        if (!TrySend(candidate))
+        {
+            return null;
+        }
+
+        if (WholeGroupToKill(victim) is { } whole)
+        {
+            whole.Events.Raise(MemoryEvent.OomGroupKill);
+            OomCandidates.Walk(whole, member =>
+            {
+                if (member.OomScoreAdjustment > MemoryMember.NeverKill)
+                {
+                    TrySend(new OomCandidate(member, Score(member), $"'{whole.Path}' is killed as a whole"));
+                }
+            });
+        }
+
+        OomReport report = builder.Build([.. _killed.Select(static killed => killed.Candidate)]);
+        foreach ((_, MemorySpace space) in _killed)
+        {
+            space.Report = report;
+        }
+
+        _reports.Add(report);
+        return report;
+    }
+
+    // After every lock: reports wake people.
+    internal void Publish()
+    {
+        foreach (OomReport report in _reports)
+        {
+            _root.Reports.Add(report);
+        }
+    }
+
+    // The asker is dying and frees its memory as soon as it can: it gets what a victim gets, without being killed for
+    // it.
+    internal void LetFinish(MemoryMember asker)
+    {
+        lock (_root.Guard)
+        {
+            if (!asker.Space.TryMakeVictimLocked())
+            {
+                return;
+            }
+
+            _root.OomKiller.AddInFlightLocked(asker.Space);
+        }
+
+        asker.Space.GrantReserve();
+        ThawAll(asker.Space);
+        _root.Reaper.Queue(asker.Space);
+    }
+
+    internal void StopSystemIfTold()
+    {
+        OomPanic panic = _root.PanicOnOom;
+        if (panic == OomPanic.Always || (panic == OomPanic.CapacityOnly && Scene.IsGlobal))
+        {
+            // Its own work item: user code, and it usually does not return.
+            string what = $"out of memory in '{Group.Path}' ({Group.Usage} of {Group.Counter.Limit} bytes)";
+            _root.Post(new PanicCall(_root, what));
+        }
+    }
+
+    private bool TrySend(OomCandidate candidate)
+    {
+        MemorySpace space = candidate.Member.Space;
+        lock (_root.Guard)
+        {
+            if (!space.TryMakeVictimLocked())
+            {
+                return false;
+            }
+
+            _root.OomKiller.AddInFlightLocked(space);
+        }
+
+        _killed.Add((candidate, space));
+        Probe.At(_root, ProbePoint.VictimChosen, candidate.Member);
+        (space.Owner ?? candidate.Member).Group.Events.Raise(MemoryEvent.OomKill);
+
+        candidate.Member.ReceiveKill(candidate.Reason);
+        Probe.At(_root, ProbePoint.KillSent, candidate.Member);
+        space.GrantReserve();
+
+        bool reapable = true;
+        foreach (MemoryMember sharer in space.Members())
+        {
+            if (sharer.OomScoreAdjustment == MemoryMember.NeverKill)
+            {
+                reapable = false;
+            }
+            else if (sharer != candidate.Member)
+            {
+                sharer.ReceiveKill("it shares the memory of " + candidate.Member.Path);
+            }
+        }
+
+        ThawAll(space);
+        if (reapable)
+        {
+            _root.Reaper.Queue(space);
+        }
+        else
+        {
+            OomReaper.Hide(_root, space, OomOutcome.NotReapable);
+        }
+
+        return true;
+    }
+
+    // Nobody may sleep in a pause while the others wait for its memory (S003-10).
+    private static void ThawAll(MemorySpace space)
+    {
+        foreach (MemoryMember member in space.Members())
+        {
+            member.Thaw();
+        }
+    }
+
+    // The topmost group with the switch set, from the victim's up to the refusing one; switches above that do not
+    // count, nor any when the victim is no longer below it (M28).
+    private MemoryGroup? WholeGroupToKill(MemoryMember victim)
+    {
+        MemoryGroup? whole = null;
+        if (victim.Group.IsWithin(Group))
+        {
+            for (MemoryGroup? at = victim.Group; at is not null; at = at == Group ? null : at.Parent)
+            {
+                if (at.Oom.KillWholeGroup)
+                {
+                    whole = at;
+                }
+            }
+        }
+
+        return whole;
+    }
+
+    private static long Scale(MemoryGroup group)
+    {
+        long limit = group.Counter.Limit;
+        return Math.Max(1, limit == long.MaxValue ? group.Usage : limit);
+    }
+
+    private sealed class PanicCall(MemoryRoot root, string message) : IThreadPoolWorkItem
+    {
+        public void Execute() => root.Panic(message);
+    }
+}

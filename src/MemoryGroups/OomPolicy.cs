@@ -1,0 +1,146 @@
+// Who should die: policies rank, the killer kills.
+//
+// A policy gets the eligible candidates of the refusing subtree and returns them in its order, each with a reason.
+// Walking, the margin re-check, deadlines and bookkeeping exist once, in OomKiller; a policy cannot name an outsider, a
+// protected member, or somebody who is dying already: such entries are skipped.
+namespace MemoryGroups;
+
+/// <summary>A candidate for being killed, and why.</summary>
+/// <remarks>Thread safety: immutable.</remarks>
+/// <param name="Member">The member.</param>
+/// <param name="Score">Its score; higher dies first. The default policy's unit is bytes.</param>
+/// <param name="Reason">Why it stands where it stands, for the report.</param>
+public readonly record struct OomCandidate(MemoryMember Member, long Score, string Reason);
+
+/// <summary>What a policy or a handler is told about an OOM.</summary>
+/// <remarks>Thread safety: immutable; the members in it go on living.</remarks>
+public sealed class OomScene
+{
+    internal OomScene(MemoryGroup group, OomRequest request, long scaleBytes)
+    {
+        Group = group;
+        Asker = request.Asker;
+        RequestedBytes = request.Bytes;
+        ScaleBytes = scaleBytes;
+        IsGlobal = group.Parent is null;
+    }
+
+    /// <summary>The group that refused; only members of its subtree may be killed.</summary>
+    public MemoryGroup Group { get; }
+
+    /// <summary>Who asked; null when a limit was lowered or an administrator asked.</summary>
+    public MemoryMember? Asker { get; }
+
+    /// <summary>How much was asked for, in bytes.</summary>
+    public long RequestedBytes { get; }
+
+    /// <summary>The limit against which score adjustments count, in bytes, at least 1.</summary>
+    public long ScaleBytes { get; }
+
+    /// <summary>True when the root's capacity is exhausted, false for a group's limit.</summary>
+    public bool IsGlobal { get; }
+
+    /// <summary>The members that may be killed now, in order of creation; one for each space.</summary>
+    /// <returns>A new list.</returns>
+    public IReadOnlyList<MemoryMember> Candidates() => OomCandidates.Of(Group);
+}
+
+/// <summary>Ranks the candidates of an OOM.</summary>
+/// <remarks>
+/// Implementers MUST NOT wait, charge memory, or call back into the killer; MUST return within the handler deadline,
+/// else the default ranking is used; SHOULD be linear in the usage, not lexicographic, or many small members die for
+/// one large one. Thread safety: called from any thread, for different groups at the same time.
+/// </remarks>
+public abstract class OomPolicy
+{
+    /// <summary>Orders the candidates, the first to die first. Members that are left out are not killed.</summary>
+    /// <param name="scene">The OOM.</param>
+    /// <returns>The ranking; empty means: kill nobody.</returns>
+    public abstract IReadOnlyList<OomCandidate> Rank(OomScene scene);
+
+    /// <summary>The default score: usage + adjustment * scale / 1000, linear, as the kernel's oom_badness.</summary>
+    /// <param name="member">The member; the usage of its whole space counts.</param>
+    /// <param name="scaleBytes">The limit against which the adjustment counts, in bytes.</param>
+    /// <returns>The score in bytes; may be negative.</returns>
+    /// <exception cref="ArgumentNullException"><paramref name="member"/> is null.</exception>
+    public static long LinearScore(MemoryMember member, long scaleBytes)
+    {
+        ArgumentNullException.ThrowIfNull(member);
+        return member.Space.Usage + (member.OomScoreAdjustment * (scaleBytes / 1000));
+    }
+}
+
+internal static class OomCandidates
+{
+    // How the scan of a large subtree is cut up: other work of this thread's core gets its turn in between (B31).
+    private const int YieldEvery = 1 << 14;
+
+    internal static List<MemoryMember> Of(MemoryGroup top)
+    {
+        var found = new List<MemoryMember>();
+        Walk(top, member =>
+        {
+            if (IsEligible(member))
+            {
+                found.Add(member);
+            }
+        });
+        return found;
+    }
+
+    // The highest score; of equals the later one. Null when nobody is eligible.
+    internal static OomCandidate? Worst(MemoryGroup top, long scaleBytes)
+    {
+        OomCandidate? worst = null;
+        Walk(top, member =>
+        {
+            if (IsEligible(member))
+            {
+                long score = OomPolicy.LinearScore(member, scaleBytes);
+                if (worst is not { } best || score >= best.Score)
+                {
+                    worst = new OomCandidate(member, score, "the highest score (usage and adjustment)");
+                }
+            }
+        });
+        return worst;
+    }
+
+    // Not: never-kill members, spaces that died or were hidden, the second and later members of a shared space, and
+    // members that hold nothing (killing them frees nothing).
+    internal static bool IsEligible(MemoryMember member) =>
+        !member.IsExited
+        && member.OomScoreAdjustment > MemoryMember.NeverKill
+        && !member.Space.IsVictim
+        && !member.Space.IsHidden
+        && member.Space.Usage > 0;
+
+    internal static void Walk(MemoryGroup top, Action<MemoryMember> visit)
+    {
+        int seen = 0;
+        var queue = new Queue<MemoryGroup>();
+        queue.Enqueue(top);
+        while (queue.TryDequeue(out MemoryGroup? group))
+        {
+            foreach (MemoryMember? member in group.MemberRoster.Read())
+            {
+                if (member is not null)
+                {
+                    visit(member);
+                    if (++seen % YieldEvery == 0)
+                    {
+                        Thread.Yield();
+                    }
+                }
+            }
+
+            foreach (MemoryGroup? child in group.ChildRoster.Read())
+            {
+                if (child is not null)
+                {
+                    queue.Enqueue(child);
+                }
+            }
+        }
+    }
+}

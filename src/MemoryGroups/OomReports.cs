@@ -1,0 +1,120 @@
+// The last reports of a root, and how they are written.
+//
+// A report is added when the kill is decided and replaced when its outcome is known. Watchers get a report at the
+// decision; the ring shows what became of it. Bounded: the newest fifty.
+using System.Runtime.CompilerServices;
+using System.Threading.Channels;
+
+namespace MemoryGroups;
+
+/// <summary>The newest OOM reports of a root.</summary>
+/// <remarks>Thread safety: all members may be used from any thread.</remarks>
+public sealed class OomReports
+{
+    /// <summary>How many reports are kept.</summary>
+    public const int Capacity = 50;
+
+    private readonly MemoryRoot _root;
+    private readonly Lock _gate = new();
+    private readonly List<OomReport> _newestLast = [];
+    private readonly List<Channel<OomReport>> _watchers = [];
+    private readonly ConditionalWeakTable<MemorySpace, StrongBox<long>> _reaped = [];
+    private long _lastNumber;
+
+    internal OomReports(MemoryRoot root) => _root = root;
+
+    /// <summary>How many kills were reported since the root was made.</summary>
+    public long Count => Interlocked.Read(ref _lastNumber);
+
+    /// <summary>The newest reports, the newest first.</summary>
+    /// <param name="count">How many, at least 0.</param>
+    /// <returns>At most that many.</returns>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="count"/> is negative.</exception>
+    public IReadOnlyList<OomReport> Latest(int count = Capacity)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(count);
+        lock (_gate)
+        {
+            return [.. Enumerable.Reverse(_newestLast).Take(count)];
+        }
+    }
+
+    /// <summary>Yields every report from now on, as it is decided. A slow reader loses the oldest.</summary>
+    /// <param name="cancellationToken">Ends the stream.</param>
+    /// <returns>The reports.</returns>
+    /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
+    public async IAsyncEnumerable<OomReport> WatchAsync(
+        [EnumeratorCancellation] CancellationToken cancellationToken = default)
+    {
+        var channel = Channel.CreateBounded<OomReport>(
+            new BoundedChannelOptions(Capacity) { FullMode = BoundedChannelFullMode.DropOldest });
+        lock (_gate)
+        {
+            _watchers.Add(channel);
+        }
+
+        try
+        {
+            await foreach (OomReport report in channel.Reader.ReadAllAsync(cancellationToken).ConfigureAwait(false))
+            {
+                yield return report;
+            }
+        }
+        finally
+        {
+            lock (_gate)
+            {
+                _watchers.Remove(channel);
+            }
+        }
+    }
+
+    internal long NextNumber() => Interlocked.Increment(ref _lastNumber);
+
+    internal void Add(OomReport report)
+    {
+        Channel<OomReport>[] watchers;
+        lock (_gate)
+        {
+            // The victim may be gone before its report gets here; then the outcome is in the report already.
+            _newestLast.Add(report);
+            if (_newestLast.Count > Capacity)
+            {
+                _newestLast.RemoveAt(0);
+            }
+
+            watchers = [.. _watchers];
+        }
+
+        foreach (Channel<OomReport> watcher in watchers)
+        {
+            watcher.Writer.TryWrite(report);
+        }
+    }
+
+    internal void NoteReaped(MemorySpace space, long bytes) => _reaped.AddOrUpdate(space, new StrongBox<long>(bytes));
+
+    internal void Conclude(MemorySpace space, OomOutcome outcome)
+    {
+        if (space.Report is not { Outcome: OomOutcome.InFlight } report)
+        {
+            return;
+        }
+
+        OomReport concluded = report with
+        {
+            Outcome = outcome,
+            ReapedBytes = _reaped.TryGetValue(space, out StrongBox<long>? reaped) ? reaped.Value : 0,
+            TookMilliseconds = (_root.TimeProvider.GetUtcNow() - report.Time).TotalMilliseconds,
+        };
+        lock (_gate)
+        {
+            space.Report = concluded;
+            int at = _newestLast.FindIndex(kept => kept.Number == report.Number);
+            if (at >= 0)
+            {
+                _newestLast[at] = concluded;
+            }
+        }
+    }
+}

@@ -1,0 +1,82 @@
+// What one asker wants, and what happened to it so far: the object that travels through reclaim, contest and killer.
+//
+// Made when a charge leaves the fast path (or a limit is lowered below the usage), used by one flow at a time. The
+// ticket is the order of arrival; a request that has been passed over often enough becomes the aged one of its group,
+// and younger requests then wait behind it instead of taking the bytes it needs.
+namespace MemoryGroups;
+
+internal sealed class OomRequest(MemoryRoot root, MemoryMember? asker, long bytes, ChargeFlags flags, TimeSpan timeout)
+{
+    private readonly long _startedAt = root.TimeProvider.GetTimestamp();
+    private List<ReclaimStep>? _tried;
+
+    internal MemoryRoot Root { get; } = root;
+
+    // Null when nobody charges: a limit change, or an administrator's kill.
+    internal MemoryMember? Asker { get; } = asker;
+
+    internal long Bytes { get; } = bytes;
+
+    internal ChargeFlags Flags { get; } = flags;
+
+    internal CancellationToken Cancel { get; init; }
+
+    internal long Ticket { get; } = root.WaitQueue.NextTicket();
+
+    // Guarded by the root's guard.
+    internal int PassedOver { get; set; }
+
+    // Where this request holds younger ones back; guarded.
+    internal MemoryGroup? AgedIn { get; set; }
+
+    // Set when a reclaimer was busy with somebody else's request.
+    internal bool SawBusy { get; set; }
+
+    // The group whose queue this request was last woken from without having been granted yet; its hint must not be
+    // lost.
+    internal MemoryGroup? HintFrom { get; set; }
+
+    internal IReadOnlyList<ReclaimStep> Tried => _tried ?? [];
+
+    internal TimeSpan Waited => Root.TimeProvider.GetElapsedTime(_startedAt);
+
+    internal TimeSpan TimeLeft
+    {
+        get
+        {
+            if (timeout == Timeout.InfiniteTimeSpan)
+            {
+                return timeout;
+            }
+
+            TimeSpan left = timeout - Waited;
+            return left > TimeSpan.Zero ? left : TimeSpan.Zero;
+        }
+    }
+
+    internal OomWaiter NewWaiter(MemoryGroup group) => new(this, group);
+
+    internal bool Has(ChargeFlags flag) => (Flags & flag) != 0;
+
+    internal bool FitsIn(MemoryGroup group) => Bytes <= group.Counter.Room(RootFloor);
+
+    internal long RootFloor => Root.FloorFor(Flags, Asker is { Space.MayUseReserve: true });
+
+    // Bounded: a request that retries for its whole deadline must not grow a report without end.
+    internal void Note(ReclaimStep step)
+    {
+        _tried ??= [];
+        if (_tried.Count < 32)
+        {
+            _tried.Add(step);
+        }
+    }
+}
+
+/// <summary>One thing that was tried before a charge was refused or somebody was killed.</summary>
+/// <remarks>Thread safety: immutable.</remarks>
+/// <param name="What">The reclaimer's name, or what else was done.</param>
+/// <param name="AskedBytes">What it was asked for, in bytes.</param>
+/// <param name="GaveBytes">What it says it gave back, in bytes.</param>
+/// <param name="Outcome">"done", "late", "threw ...", "busy" or "cycle".</param>
+public sealed record ReclaimStep(string What, long AskedBytes, long GaveBytes, string Outcome);

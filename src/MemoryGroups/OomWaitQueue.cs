@@ -1,0 +1,268 @@
+// Who sleeps because a group is full, and who is woken by what.
+//
+// Waiters hang at the group that refused them. An event at E concerns the waiters at E, above E and below E, nobody
+// else (S000-20); groups remember which children have waiters below, so no stranger is looked at. Two kinds of event:
+//   - a counter fell: those are woken whose bytes fit into the room there is now, oldest first. A small request passes
+//     a large one that does not fit, but each pass is counted and after AgeLimit passes the large one is aged: nobody
+//     younger is woken past it, and younger requests queue behind it (see OomRequest).
+//   - something else changed (a lock released, a killer enabled, a victim gone or hidden): everybody related is woken.
+// A wake is a hint: the woken looks again. One who was woken and leaves without its bytes hands the hint on.
+//
+// Must stay true: a group's counter knows the number of its waiters before they look at the room for the last time, and
+// whoever lowers a counter reads that number afterwards, so no waiter sleeps while its bytes fit (I3). Everything here
+// is decided under the root's guard and completed after it.
+namespace MemoryGroups;
+
+internal sealed class OomWaitQueue(MemoryRoot root)
+{
+    internal const int AgeLimit = 64;
+
+    private long _lastTicket;
+    private int _length;
+
+    internal int Length => Volatile.Read(ref _length);
+
+    internal long NextTicket() => Interlocked.Increment(ref _lastTicket);
+
+    internal void Enqueue(OomWaiter waiter)
+    {
+        lock (root.Guard)
+        {
+            root.AssertInvariantsLocked(waiter.Group);
+            LinkedList<OomWaiter> queue = waiter.Group.Waiters ??= new LinkedList<OomWaiter>();
+            LinkedListNode<OomWaiter>? after = queue.Last;
+            while (after is not null && after.Value.Ticket > waiter.Ticket)
+            {
+                after = after.Previous;
+            }
+
+            waiter.QueueNode = after is null ? queue.AddFirst(waiter) : queue.AddAfter(after, waiter);
+            waiter.IsQueued = true;
+            waiter.Group.Counter.AddWaiterLocked(1);
+            _length++;
+            for (MemoryGroup at = waiter.Group; at.Parent is { } parent; at = parent)
+            {
+                if (!(parent.WaitingChildren ??= []).Add(at))
+                {
+                    break;
+                }
+            }
+        }
+    }
+
+    internal void Dequeue(OomWaiter waiter)
+    {
+        lock (root.Guard)
+        {
+            root.AssertInvariantsLocked(waiter.Group);
+            if (!waiter.IsQueued)
+            {
+                return;
+            }
+
+            waiter.IsQueued = false;
+            waiter.Group.Waiters!.Remove(waiter.QueueNode!);
+            waiter.Group.Counter.AddWaiterLocked(-1);
+            _length--;
+            for (MemoryGroup at = waiter.Group; at.Parent is { } parent && !HasWaitersLocked(at); at = parent)
+            {
+                parent.WaitingChildren!.Remove(at);
+            }
+        }
+    }
+
+    // The waiter belongs to a member as well, so that a kill or an exit ends it whatever it waits for. False when the
+    // member is already dead or gone, in which case the waiter is signalled and will not sleep.
+    internal void AttachToMember(OomWaiter waiter)
+    {
+        if (waiter.Member is not { } member)
+        {
+            return;
+        }
+
+        bool signalled = false;
+        lock (root.Guard)
+        {
+            if (member.DeathLocked is var death && death != WakeReason.None)
+            {
+                signalled = waiter.TrySignalLocked(death);
+            }
+            else
+            {
+                waiter.MemberNode = (member.Waiters ??= new LinkedList<OomWaiter>()).AddLast(waiter);
+            }
+        }
+
+        if (signalled)
+        {
+            waiter.Complete();
+        }
+    }
+
+    internal void DetachFromMember(OomWaiter waiter)
+    {
+        lock (root.Guard)
+        {
+            if (waiter.MemberNode is { List: { } list } node)
+            {
+                list.Remove(node);
+                waiter.MemberNode = null;
+            }
+        }
+    }
+
+    // Everything this member waits for is over.
+    internal void EndAllOf(MemoryMember member, WakeReason reason)
+    {
+        List<OomWaiter>? ended = null;
+        lock (root.Guard)
+        {
+            foreach (OomWaiter waiter in member.Waiters ?? [])
+            {
+                if (waiter.TrySignalLocked(reason))
+                {
+                    (ended ??= []).Add(waiter);
+                }
+            }
+        }
+
+        CompleteAll(ended);
+    }
+
+    // A counter fell at E and above.
+    internal void WakeFitting(MemoryGroup at)
+    {
+        List<OomWaiter>? woken = null;
+        lock (root.Guard)
+        {
+            root.AssertInvariantsLocked(at);
+            for (MemoryGroup? group = at; group is not null; group = group.Parent)
+            {
+                if (group.Waiters is { Count: > 0 } queue)
+                {
+                    SignalFittingLocked(group, queue, ref woken);
+                }
+            }
+        }
+
+        CompleteAll(woken);
+    }
+
+    // Something other than a counter changed at E: everybody related has to look again.
+    internal void WakeAll(MemoryGroup at)
+    {
+        List<OomWaiter>? woken = null;
+        lock (root.Guard)
+        {
+            root.AssertInvariantsLocked(at);
+            for (MemoryGroup? above = at.Parent; above is not null; above = above.Parent)
+            {
+                SignalAllLocked(above, ref woken);
+            }
+
+            SignalSubtreeLocked(at, ref woken);
+        }
+
+        woken?.Sort(static (a, b) => a.Ticket.CompareTo(b.Ticket));
+        CompleteAll(woken);
+    }
+
+    // The request is over, granted or not. Its age no longer holds anybody back, and a hint it did not use is handed
+    // on.
+    internal void Finish(OomRequest request, bool granted)
+    {
+        MemoryGroup? aged = null;
+        lock (root.Guard)
+        {
+            if (request.AgedIn is { } group)
+            {
+                request.AgedIn = null;
+                if (group.AgedRequest == request)
+                {
+                    group.AgedRequest = null;
+                    aged = group;
+                }
+            }
+        }
+
+        if (aged is not null)
+        {
+            WakeFitting(aged);
+        }
+
+        PassHintOn(request, granted);
+    }
+
+    internal void PassHintOn(OomRequest request, bool granted)
+    {
+        MemoryGroup? from = request.HintFrom;
+        request.HintFrom = null;
+        if (from is not null && !granted)
+        {
+            WakeFitting(from);
+        }
+    }
+
+    private static void SignalFittingLocked(MemoryGroup group, LinkedList<OomWaiter> queue, ref List<OomWaiter>? woken)
+    {
+        long room = group.Counter.Room(group.Root.MinWatermark);
+        foreach (OomWaiter waiter in queue)
+        {
+            if (waiter.Bytes <= room)
+            {
+                // Also when signalled before: it is on its way to these bytes.
+                room -= waiter.Bytes;
+                if (waiter.TrySignalLocked(WakeReason.Hint))
+                {
+                    (woken ??= []).Add(waiter);
+                }
+            }
+            else if (waiter.Signal == WakeReason.None && ++waiter.Request.PassedOver > AgeLimit)
+            {
+                if (group.AgedRequest is null)
+                {
+                    group.AgedRequest = waiter.Request;
+                    waiter.Request.AgedIn = group;
+                }
+
+                return;
+            }
+        }
+    }
+
+    private static void SignalAllLocked(MemoryGroup group, ref List<OomWaiter>? woken)
+    {
+        foreach (OomWaiter waiter in group.Waiters ?? [])
+        {
+            if (waiter.TrySignalLocked(WakeReason.Hint))
+            {
+                (woken ??= []).Add(waiter);
+            }
+        }
+    }
+
+    private static void SignalSubtreeLocked(MemoryGroup top, ref List<OomWaiter>? woken)
+    {
+        var stack = new Stack<MemoryGroup>();
+        stack.Push(top);
+        while (stack.TryPop(out MemoryGroup? group))
+        {
+            SignalAllLocked(group, ref woken);
+            foreach (MemoryGroup child in group.WaitingChildren ?? [])
+            {
+                stack.Push(child);
+            }
+        }
+    }
+
+    private static bool HasWaitersLocked(MemoryGroup group) =>
+        group.Waiters is { Count: > 0 } || group.WaitingChildren is { Count: > 0 };
+
+    private static void CompleteAll(List<OomWaiter>? woken)
+    {
+        foreach (OomWaiter waiter in woken ?? [])
+        {
+            waiter.Complete();
+        }
+    }
+}

@@ -1,0 +1,274 @@
+// Who holds pre-charged stock, so that a refusal can take it back without walking the subtree.
+//
+// Each group lists its own holders (members' cells and the group's per-CPU cells) and those of its children below which
+// somebody holds stock; a drain follows these lists only. A drained holder is poisoned and leaves the list, so that
+// repeated refusals find an empty list and cost nothing.
+//
+// Must stay true: a holder whose cell is open is listed (it is listed first, opened second, both under the gate). A
+// holder is opened only when every group on its path has room to spare and no waiter, and that is read under the gate:
+// a waiter raises its count before it drains, so either the drain finds the holder or the holder finds the waiter.
+namespace MemoryGroups;
+
+internal abstract class StockHolder(MemoryGroup group)
+{
+    internal MemoryGroup Group { get; } = group;
+
+    // Guarded by StockLedger's gate.
+    internal StockHolder? Next { get; set; }
+
+    internal StockHolder? Previous { get; set; }
+
+    internal bool IsListed { get; set; }
+
+    internal abstract long Held { get; }
+
+    // Takes everything out and leaves poison; the caller gives the bytes back to the group's counter.
+    internal abstract long DrainLocked();
+
+    // False when the holder is closed or a racing uncharge still holds the poisoned cell; it is tried again later.
+    internal abstract bool TryOpenLocked();
+}
+
+// A group's place in the lists; guarded by the gate.
+internal struct StockLinks
+{
+    internal StockHolder? Holders;
+    internal MemoryGroup? Children;
+    internal MemoryGroup? Next;
+    internal MemoryGroup? Previous;
+    internal bool IsListed;
+}
+
+internal sealed class StockLedger
+{
+    private readonly Lock _gate = new();
+
+    internal void TryOpen(StockHolder holder)
+    {
+        if (!MayHoldStock(holder.Group))
+        {
+            return;
+        }
+
+        lock (_gate)
+        {
+            if (holder.IsListed || !MayHoldStock(holder.Group))
+            {
+                return;
+            }
+
+            Link(holder);
+            if (!holder.TryOpenLocked())
+            {
+                Unlink(holder);
+                UnlistUpwards(holder.Group);
+            }
+        }
+    }
+
+    // Takes back all stock of the subtree. The counters fall inside the gate, the waking happens after it.
+    internal long Drain(MemoryGroup top)
+    {
+        long drained = 0;
+        lock (_gate)
+        {
+            MemoryGroup at = top;
+            while (true)
+            {
+                while (at.StockLinks.Holders is { } holder)
+                {
+                    Unlink(holder);
+                    long bytes = holder.DrainLocked();
+                    drained += bytes;
+                    at.Counter.UnchargeQuietly(bytes);
+                }
+
+                if (at.StockLinks.Children is { } child)
+                {
+                    at = child;
+                    continue;
+                }
+
+                if (at == top)
+                {
+                    UnlistUpwards(top);
+                    break;
+                }
+
+                UnlistIfEmpty(at);
+                at = at.Parent!;
+            }
+        }
+
+        if (drained > 0)
+        {
+            top.Root.WaitQueue.WakeFitting(top);
+        }
+
+        return drained;
+    }
+
+    // A look without the gate, for those who only want to spare themselves a useless drain.
+    internal static bool MayHaveStock(MemoryGroup top) =>
+        top.StockLinks is not { Holders: null, Children: null };
+
+    // Empties one holder; one that may not hold stock any more (a victim, closed books) is not opened again.
+    internal void Remove(StockHolder holder)
+    {
+        long drained;
+        lock (_gate)
+        {
+            if (holder.IsListed)
+            {
+                Unlink(holder);
+                UnlistUpwards(holder.Group);
+            }
+
+            drained = holder.DrainLocked();
+        }
+
+        holder.Group.Counter.Uncharge(drained);
+    }
+
+    // What the subtree holds in stock at this moment, at most.
+    internal long HeldIn(MemoryGroup top)
+    {
+        long held = 0;
+        lock (_gate)
+        {
+            MemoryGroup? at = top;
+            while (at is not null)
+            {
+                for (StockHolder? holder = at.StockLinks.Holders; holder is not null; holder = holder.Next)
+                {
+                    held += holder.Held;
+                }
+
+                at = at.StockLinks.Children ?? NextAfter(at, top);
+            }
+        }
+
+        return held;
+    }
+
+    private static MemoryGroup? NextAfter(MemoryGroup at, MemoryGroup top)
+    {
+        while (at != top)
+        {
+            if (at.StockLinks.Next is { } sibling)
+            {
+                return sibling;
+            }
+
+            at = at.Parent!;
+        }
+
+        return null;
+    }
+
+    // Room for several batches everywhere, or stocks would be drained as fast as they fill.
+    private static bool MayHoldStock(MemoryGroup group)
+    {
+        long batch = group.BatchBytes;
+        if (batch == 0 || group.IsClosed)
+        {
+            return false;
+        }
+
+        long spare = 4 * GroupStock.Slots * batch;
+        for (UsageCounter? level = group.Counter; level is not null; level = level.Parent)
+        {
+            if (level.Waiters > 0 || level.Room(group.Root.MinWatermark) < spare)
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    private static void Link(StockHolder holder)
+    {
+        ref StockLinks links = ref holder.Group.StockLinks;
+        holder.Next = links.Holders;
+        holder.Previous = null;
+        if (links.Holders is not null)
+        {
+            links.Holders.Previous = holder;
+        }
+
+        links.Holders = holder;
+        holder.IsListed = true;
+
+        for (MemoryGroup at = holder.Group; at.Parent is { } parent && !at.StockLinks.IsListed; at = parent)
+        {
+            ref StockLinks own = ref at.StockLinks;
+            own.IsListed = true;
+            own.Previous = null;
+            own.Next = parent.StockLinks.Children;
+            if (own.Next is not null)
+            {
+                own.Next.StockLinks.Previous = at;
+            }
+
+            parent.StockLinks.Children = at;
+        }
+    }
+
+    private static void Unlink(StockHolder holder)
+    {
+        ref StockLinks links = ref holder.Group.StockLinks;
+        if (holder.Previous is null)
+        {
+            links.Holders = holder.Next;
+        }
+        else
+        {
+            holder.Previous.Next = holder.Next;
+        }
+
+        if (holder.Next is not null)
+        {
+            holder.Next.Previous = holder.Previous;
+        }
+
+        holder.Next = holder.Previous = null;
+        holder.IsListed = false;
+    }
+
+    // Takes this group out of its parent's list when nothing below it holds stock any more.
+    private static bool UnlistIfEmpty(MemoryGroup group)
+    {
+        ref StockLinks own = ref group.StockLinks;
+        if (!own.IsListed || own.Holders is not null || own.Children is not null)
+        {
+            return false;
+        }
+
+        if (own.Previous is null)
+        {
+            group.Parent!.StockLinks.Children = own.Next;
+        }
+        else
+        {
+            own.Previous.StockLinks.Next = own.Next;
+        }
+
+        if (own.Next is not null)
+        {
+            own.Next.StockLinks.Previous = own.Previous;
+        }
+
+        own.Next = own.Previous = null;
+        own.IsListed = false;
+        return true;
+    }
+
+    private static void UnlistUpwards(MemoryGroup? from)
+    {
+        while (from is not null && UnlistIfEmpty(from))
+        {
+            from = from.Parent;
+        }
+    }
+}

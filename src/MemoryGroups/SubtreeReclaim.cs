@@ -1,0 +1,240 @@
+// One reclaim of a subtree: which reclaimers are asked for how much, in which order, and what came of it.
+//
+// Groups at or below their effective Min are never asked. In a first pass groups at or below their effective Low are
+// not asked either; only if that pass yields nothing does a second one ask them too (and counts it as a Low event).
+// What a group is asked for is its share of the need by what it uses above its protection, never more than that. Cheap
+// reclaimers come first; within one cost the larger group first.
+//
+// What a reclaimer says it gave is only a reason to look again: whether a charge fits is decided by the counters alone.
+// A reclaimer that claims much and gives nothing therefore costs rounds, never correctness (see ChargeAttempt's bound).
+// Follows mem_cgroup_calculate_protection and shrink_node in mm/vmscan.c.
+namespace MemoryGroups;
+
+internal sealed class SubtreeReclaim
+{
+    private readonly OomRequest _request;
+    private readonly MemoryGroup _target;
+    private readonly ReclaimReason _reason;
+    private readonly MemoryProtection _protection;
+    private readonly List<Source> _sources = [];
+    private bool _skippedLow;
+
+    private SubtreeReclaim(OomRequest request, MemoryGroup target, ReclaimReason reason)
+    {
+        _request = request;
+        _target = target;
+        _reason = reason;
+        _protection = new MemoryProtection(target);
+    }
+
+    private readonly record struct Source(MemoryGroup Group, MemoryReclaimer Reclaimer);
+
+    // What was given back by all that were asked, as they say.
+    internal static async ValueTask<long> RunAsync(
+        OomRequest request, MemoryGroup target, long bytes, ReclaimReason reason)
+    {
+        if (target.ReclaimersInSubtree == 0)
+        {
+            return 0;
+        }
+
+        var reclaim = new SubtreeReclaim(request, target, reason);
+        reclaim.Collect();
+        long given = await reclaim.PassAsync(bytes, evenLow: false, synchronously: false).ConfigureAwait(false);
+        if (given == 0 && reclaim._skippedLow)
+        {
+            given = await reclaim.PassAsync(bytes, evenLow: true, synchronously: false).ConfigureAwait(false);
+        }
+
+        return given;
+    }
+
+    // For Charge, which never waits: reclaimers run on the caller's thread, and one that does not finish there counts
+    // as having given nothing yet.
+    internal static long Run(OomRequest request, MemoryGroup target, long bytes, ReclaimReason reason)
+    {
+        if (target.ReclaimersInSubtree == 0)
+        {
+            return 0;
+        }
+
+        var reclaim = new SubtreeReclaim(request, target, reason);
+        reclaim.Collect();
+        long given = Finished(reclaim.PassAsync(bytes, evenLow: false, synchronously: true));
+        return given == 0 && reclaim._skippedLow
+            ? Finished(reclaim.PassAsync(bytes, evenLow: true, synchronously: true))
+            : given;
+    }
+
+    // With synchronously: true nothing in a pass is ever awaited, so it has always finished.
+    private static long Finished(ValueTask<long> pass) => pass.GetAwaiter().GetResult();
+
+    private void Collect()
+    {
+        var stack = new Stack<MemoryGroup>();
+        stack.Push(_target);
+        while (stack.TryPop(out MemoryGroup? group))
+        {
+            foreach (MemoryReclaimer reclaimer in group.Reclaimers)
+            {
+                _sources.Add(new Source(group, reclaimer));
+            }
+
+            foreach (MemoryGroup? child in group.ChildRoster.Read())
+            {
+                if (child is { ReclaimersInSubtree: > 0 })
+                {
+                    stack.Push(child);
+                }
+            }
+        }
+
+        _sources.Sort(static (a, b) =>
+        {
+            int byCost = a.Reclaimer.Cost.CompareTo(b.Reclaimer.Cost);
+            return byCost != 0 ? byCost : b.Group.Usage.CompareTo(a.Group.Usage);
+        });
+    }
+
+    private async ValueTask<long> PassAsync(long bytes, bool evenLow, bool synchronously)
+    {
+        long given = 0;
+        var exhausted = new HashSet<Source>();
+
+        // Shares first, so that nobody pays for all; then whoever still has something pays for the rest.
+        for (int round = 0; round < 3 && given < bytes && exhausted.Count < _sources.Count; round++)
+        {
+            long need = bytes - given;
+            long reclaimable = round == 0 ? SumOfReclaimable(evenLow) : 0;
+            foreach (Source source in _sources)
+            {
+                if (given >= bytes || exhausted.Contains(source))
+                {
+                    continue;
+                }
+
+                long room = ReclaimableIn(source.Group, evenLow);
+                long share = round > 0 ? bytes - given : (long)(((Int128)need * room / Math.Max(1, reclaimable)) + 1);
+                long ask = Math.Min(Math.Min(share, room), bytes - given);
+                long gave = ask <= 0 ? 0
+                    : synchronously ? AskNow(source, ask)
+                    : await AskAsync(source, ask).ConfigureAwait(false);
+                given += gave;
+                if (gave <= 0)
+                {
+                    exhausted.Add(source);
+                }
+                else if (evenLow && source.Group != _target && source.Group.Usage < _protection.Of(source.Group).Low)
+                {
+                    source.Group.Events.Raise(MemoryEvent.Low);
+                }
+            }
+        }
+
+        return given;
+    }
+
+    private long SumOfReclaimable(bool evenLow)
+    {
+        long sum = 0;
+        foreach (MemoryGroup group in _sources.Select(static source => source.Group).Distinct())
+        {
+            sum += ReclaimableIn(group, evenLow);
+        }
+
+        return sum;
+    }
+
+    // What a group uses above its protection.
+    private long ReclaimableIn(MemoryGroup group, bool evenLow)
+    {
+        EffectiveProtection keep = _protection.Of(group);
+        long usage = group.Usage;
+        if (!evenLow && keep.Low > keep.Min && usage <= keep.Low)
+        {
+            _skippedLow = true;
+        }
+
+        return Math.Max(0, usage - (evenLow ? keep.Min : Math.Max(keep.Min, keep.Low)));
+    }
+
+    private async ValueTask<long> AskAsync(Source source, long bytes)
+    {
+        MemoryReclaimer reclaimer = source.Reclaimer;
+        if (!reclaimer.TryBegin())
+        {
+            return NoteBusy(reclaimer, bytes);
+        }
+
+        var request = new ReclaimRequest(source.Group, bytes, _reason);
+        UserCallResult<long> result = await UserCall<long>.RunAsync(
+            _request,
+            _target,
+            _request.Root.ReclaimDeadline,
+            token => reclaimer.ReclaimAsync(request, token),
+            reclaimer.End).ConfigureAwait(false);
+        return Note(reclaimer, bytes, result);
+    }
+
+    private long AskNow(Source source, long bytes)
+    {
+        MemoryReclaimer reclaimer = source.Reclaimer;
+        if (!reclaimer.TryBegin())
+        {
+            return NoteBusy(reclaimer, bytes);
+        }
+
+        MemoryGroup? outer = Reentry.Scope.Value;
+        Reentry.Scope.Value = _target;
+        UserCallResult<long> result;
+        try
+        {
+            ValueTask<long> call = reclaimer.ReclaimAsync(
+                new ReclaimRequest(source.Group, bytes, _reason), CancellationToken.None);
+            if (!call.IsCompleted)
+            {
+                _ = EndWhenOverAsync(call.AsTask(), reclaimer);
+                return Note(reclaimer, bytes, new UserCallResult<long>(UserCallStatus.Late, 0, null));
+            }
+
+            result = new UserCallResult<long>(UserCallStatus.Done, call.GetAwaiter().GetResult(), null);
+        }
+        catch (Exception error)
+        {
+            result = new UserCallResult<long>(UserCallStatus.Threw, 0, error);
+        }
+        finally
+        {
+            Reentry.Scope.Value = outer;
+        }
+
+        reclaimer.End();
+        return Note(reclaimer, bytes, result);
+    }
+
+    private static async Task EndWhenOverAsync(Task call, MemoryReclaimer reclaimer)
+    {
+        await call.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        reclaimer.End();
+    }
+
+    private long NoteBusy(MemoryReclaimer reclaimer, long bytes)
+    {
+        _request.SawBusy = true;
+        _request.Note(new ReclaimStep(reclaimer.Name, bytes, 0, "busy"));
+        return 0;
+    }
+
+    private long Note(MemoryReclaimer reclaimer, long bytes, UserCallResult<long> result)
+    {
+        // Late while somebody sleeps for want of this very memory: most likely the reclaimer waits for them.
+        bool cycle = result.Status == UserCallStatus.Late && _target.Root.WaitQueue.Length > 0;
+        long gave = Math.Max(0, result.Value);
+        _request.Note(new ReclaimStep(
+            reclaimer.Name,
+            bytes,
+            gave,
+            cycle ? "late, and charges wait for memory here: it may be waiting for one of them" : result.Outcome));
+        return gave;
+    }
+}

@@ -1,0 +1,228 @@
+// The hierarchical byte counter: one per group, chained to the root.
+//
+// A charge is visible in a group and in all its ancestors, or in none of them. It is added by compare-and-swap from the
+// leaf upwards, never by fetch-add with rollback: a speculative add makes other charges fail on bytes that were never
+// granted. Before the first swap the whole path is read once, so that a charge that an ancestor would refuse anyway
+// does not appear for a moment in the groups below it (a blocked huge request that is retried would else refuse small
+// ones). A swap that loses to a smaller limit, or to an ancestor that filled up meanwhile, is undone; the undo is a
+// decrease like any other and wakes whoever it concerns.
+//
+// Must stay true: usage never exceeds the limit by a charge that was granted while that limit stood (forced charges
+// excepted, they are counted by their callers); usage is never negative; whoever makes usage fall looks at Waiters
+// after the decrease, whoever sleeps raises Waiters before the last look at the room. One of the two sees the other.
+// Follows mm/page_counter.c in what it guarantees, not in how.
+using System.Runtime.InteropServices;
+
+namespace MemoryGroups;
+
+internal sealed class UsageCounter(MemoryGroup group, UsageCounter? parent, long limit)
+{
+    // On a line of its own: it is written by every CPU, while the fields below are mostly read.
+    private PaddedLong _usage;
+
+    private long _limit = limit;
+    private long _peak;
+    private long _refusals;
+    private int _waiters;
+
+    internal MemoryGroup Group { get; } = group;
+
+    internal UsageCounter? Parent { get; } = parent;
+
+    internal long Usage => Volatile.Read(ref _usage.Value);
+
+    internal long Limit => Volatile.Read(ref _limit);
+
+    internal long Peak => Volatile.Read(ref _peak);
+
+    // How often a charge was refused here (the v1 fail count); a batch and the exact retry count separately.
+    internal long Refusals => Volatile.Read(ref _refusals);
+
+    // Queue entries whose refusing group is this one. Written under the root's guard, read anywhere.
+    internal int Waiters => Volatile.Read(ref _waiters);
+
+    internal bool IsRoot => Parent is null;
+
+    // The floor is what a request must leave free at the root (its watermark); groups have none.
+    internal long Room(long rootFloor) => Limit - (IsRoot ? rootFloor : 0) - Usage;
+
+    internal bool TryCharge(long bytes, long rootFloor, out UsageCounter? refused)
+    {
+        for (UsageCounter? level = this; level is not null; level = level.Parent)
+        {
+            if (bytes > level.Room(rootFloor))
+            {
+                return level.Refuse(out refused);
+            }
+        }
+
+        for (UsageCounter? level = this; level is not null; level = level.Parent)
+        {
+            if (!level.TryAdd(bytes, rootFloor))
+            {
+                UnchargeBelow(level, bytes);
+                return level.Refuse(out refused);
+            }
+        }
+
+        refused = null;
+        return true;
+    }
+
+    // Over the limit of every group; the root still has to have the room, unless that is to be exceeded as well.
+    internal bool TryForce(long bytes, long rootFloor, bool evenAtRoot)
+    {
+        UsageCounter root = this;
+        while (root.Parent is not null)
+        {
+            root = root.Parent;
+        }
+
+        if (evenAtRoot)
+        {
+            root.RaisePeak(Interlocked.Add(ref root._usage.Value, bytes));
+        }
+        else if (!root.TryAdd(bytes, rootFloor))
+        {
+            return root.Refuse(out _);
+        }
+
+        for (UsageCounter level = this; level.Parent is not null; level = level.Parent)
+        {
+            level.RaisePeak(Interlocked.Add(ref level._usage.Value, bytes));
+        }
+
+        return true;
+    }
+
+    // Gives bytes back at every level, then wakes: a waiter woken before the upper levels have fallen would only
+    // be refused there.
+    internal void Uncharge(long bytes)
+    {
+        if (bytes == 0)
+        {
+            return;
+        }
+
+        bool heard = false;
+        for (UsageCounter? level = this; level is not null; level = level.Parent)
+        {
+            heard |= level.Subtract(bytes);
+        }
+
+        if (heard)
+        {
+            Group.Root.WaitQueue.WakeFitting(Group);
+        }
+    }
+
+    // The same without the wake: for callers that hold the stock gate and wake after it.
+    internal void UnchargeQuietly(long bytes)
+    {
+        for (UsageCounter? level = this; bytes > 0 && level is not null; level = level.Parent)
+        {
+            level.Subtract(bytes);
+        }
+    }
+
+    // Installs a limit and answers the usage read after it. A charger adds and then reads the limit again, we
+    // store the limit and then read the usage; both with a full fence, so one of the two sees the other.
+    internal long SetLimit(long newLimit)
+    {
+        Interlocked.Exchange(ref _limit, newLimit);
+        return Usage;
+    }
+
+    internal void ResetPeak() => Interlocked.Exchange(ref _peak, Usage);
+
+    // Under the root's guard only.
+    internal void AddWaiterLocked(int count) => Interlocked.Add(ref _waiters, count);
+
+    private bool TryAdd(long bytes, long rootFloor)
+    {
+        long seen = Usage;
+        while (true)
+        {
+            if (bytes > Limit - (IsRoot ? rootFloor : 0) - seen)
+            {
+                return false;
+            }
+
+            long was = Interlocked.CompareExchange(ref _usage.Value, seen + bytes, seen);
+            if (was == seen)
+            {
+                break;
+            }
+
+            seen = was;
+        }
+
+        if (seen + bytes > Limit)
+        {
+            // The limit fell between our look and our swap.
+            Subtract(bytes);
+            Group.Root.WaitQueue.WakeFitting(Group);
+            return false;
+        }
+
+        RaisePeak(seen + bytes);
+        return true;
+    }
+
+    private void UnchargeBelow(UsageCounter refusing, long bytes)
+    {
+        bool heard = false;
+        for (UsageCounter level = this; level != refusing; level = level.Parent!)
+        {
+            heard |= level.Subtract(bytes);
+        }
+
+        if (heard)
+        {
+            Group.Root.WaitQueue.WakeFitting(Group);
+        }
+    }
+
+    // True when somebody may be waiting for this decrease.
+    private bool Subtract(long bytes)
+    {
+        long now = Interlocked.Add(ref _usage.Value, -bytes);
+        if (now < 0)
+        {
+            Group.Root.Books.Report($"group '{Group.Path}' was uncharged below zero ({now} bytes)");
+            Interlocked.Add(ref _usage.Value, -now);
+        }
+
+        return Waiters > 0;
+    }
+
+    private bool Refuse(out UsageCounter? refused)
+    {
+        Interlocked.Increment(ref _refusals);
+        refused = this;
+        return false;
+    }
+
+    private void RaisePeak(long usage)
+    {
+        long peak = Volatile.Read(ref _peak);
+        while (usage > peak)
+        {
+            long was = Interlocked.CompareExchange(ref _peak, usage, peak);
+            if (was == peak)
+            {
+                return;
+            }
+
+            peak = was;
+        }
+    }
+}
+
+// A long that shares its cache line with nothing.
+[StructLayout(LayoutKind.Explicit, Size = 128)]
+internal struct PaddedLong
+{
+    [FieldOffset(64)]
+    internal long Value;
+}

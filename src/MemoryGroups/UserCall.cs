@@ -1,0 +1,128 @@
+// One call into user code with a deadline: reclaimers, last-resort reclaimers, OOM handlers, policies.
+//
+// The code runs on its own work item, so that a call that blocks costs us the deadline and not the thread of the asker,
+// and no lock of ours is held. While it runs, and in everything it starts, Reentry.Scope says so: a charge made from
+// inside that would have to wait fails at once instead of waiting for itself.
+//
+// Must stay true: the caller gets exactly one answer, within the deadline (or earlier when the asker is killed or gives
+// up); what a late call still does changes nothing here; an exception of user code never travels further than Outcome.
+namespace MemoryGroups;
+
+internal enum UserCallStatus
+{
+    Done,
+    Threw,
+    Late,
+
+    // The asker was killed, cancelled or closed while the call ran.
+    Abandoned,
+}
+
+internal readonly record struct UserCallResult<T>(UserCallStatus Status, T? Value, Exception? Error)
+{
+    internal string Outcome => Status switch
+    {
+        UserCallStatus.Done => "done",
+        UserCallStatus.Threw => $"threw {Error!.GetType().Name}: {Error.Message}",
+        UserCallStatus.Late => "late",
+        _ => "abandoned",
+    };
+}
+
+// Which subtree's reclaim, handler or last resort the current flow of control is working for.
+internal static class Reentry
+{
+    internal static readonly AsyncLocal<MemoryGroup?> Scope = new();
+
+    internal static bool Concerns(MemoryGroup refusing) =>
+        Scope.Value is { } scope && scope.Root == refusing.Root
+        && (refusing.IsWithin(scope) || scope.IsWithin(refusing));
+}
+
+internal sealed class UserCall<T> : IThreadPoolWorkItem
+{
+    private readonly Func<CancellationToken, ValueTask<T>> _body;
+    private readonly Action? _ended;
+    private readonly MemoryGroup _scope;
+    private readonly OomWaiter _waiter;
+    private readonly CancellationToken _late;
+    private UserCallResult<T> _result;
+
+    private UserCall(
+        OomRequest request,
+        MemoryGroup scope,
+        Func<CancellationToken, ValueTask<T>> body,
+        Action? ended,
+        CancellationToken late)
+    {
+        _late = late;
+        _body = body;
+        _scope = scope;
+        _ended = ended;
+        _waiter = request.NewWaiter(scope);
+    }
+
+    // `ended` runs when the user's code is really over, however late.
+    internal static async ValueTask<UserCallResult<T>> RunAsync(
+        OomRequest request,
+        MemoryGroup scope,
+        TimeSpan deadline,
+        Func<CancellationToken, ValueTask<T>> body,
+        Action? ended = null)
+    {
+        // Not disposed: the late code may still look at its token, and no handle was ever asked for.
+        var late = new CancellationTokenSource();
+        var call = new UserCall<T>(request, scope, body, ended, late.Token);
+        OomWaitQueue queue = request.Root.WaitQueue;
+        queue.AttachToMember(call._waiter);
+        request.Root.Post(call);
+        WakeReason reason = await call._waiter.SleepAsync(deadline, request.Cancel).ConfigureAwait(false);
+        queue.DetachFromMember(call._waiter);
+        if (reason == WakeReason.Hint)
+        {
+            return call._result;
+        }
+
+        // Registrations on this token are user code: they run on a work item of their own.
+        request.Root.Post(new CancelLater(late));
+        return new UserCallResult<T>(
+            reason == WakeReason.TimedOut ? UserCallStatus.Late : UserCallStatus.Abandoned, default, null);
+    }
+
+    void IThreadPoolWorkItem.Execute() => _ = ExecuteAsync();
+
+    private async Task ExecuteAsync()
+    {
+        Reentry.Scope.Value = _scope;
+        UserCallResult<T> result;
+        try
+        {
+            T value = await _body(_late).ConfigureAwait(false);
+            result = new UserCallResult<T>(UserCallStatus.Done, value, null);
+        }
+        catch (Exception error)
+        {
+            result = new UserCallResult<T>(UserCallStatus.Threw, default, error);
+        }
+
+        _result = result;
+        _ended?.Invoke();
+        _waiter.End(WakeReason.Hint);
+    }
+}
+
+// Cancels a source away from the caller's stack and locks: its registrations are user code.
+internal sealed class CancelLater(CancellationTokenSource source) : IThreadPoolWorkItem
+{
+    void IThreadPoolWorkItem.Execute()
+    {
+        try
+        {
+            source.Cancel();
+        }
+        catch (AggregateException)
+        {
+            // A registration of the user's threw. The token is cancelled all the same and every other registration ran.
+        }
+    }
+}

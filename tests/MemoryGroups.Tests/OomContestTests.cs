@@ -1,0 +1,80 @@
+// The contest for a group's OOM, step by step.
+namespace MemoryGroups.Tests;
+
+public sealed class OomContestTests
+{
+    [Fact]
+    public void Full_group_kills_its_largest_member_and_the_asker_goes_on()
+    {
+        using var world = new World();
+        MemoryGroup tenant = world.Root.CreateGroup("tenant", new MemoryGroupOptions { Max = 1000 });
+        MemoryMember hog = tenant.CreateMember("hog");
+        MemoryMember small = tenant.CreateMember("small");
+        Assert.True(world.Charge(hog, 900).Granted);
+
+        Pending asking = world.Charge(small, 200);
+
+        Assert.True(hog.IsKilled);
+        Assert.False(small.IsKilled);
+        Assert.True(asking.Sleeps);
+        Assert.Equal(1, tenant.Events.Current.OomKill);
+        Assert.Equal(1, tenant.Events.Current.Oom);
+
+        hog.Dispose();
+        world.Run();
+
+        Assert.True(asking.Granted);
+        Assert.Equal(200, tenant.Usage);
+        Assert.Equal(OomOutcome.Exited, Assert.Single(world.Root.Reports.Latest()).Outcome);
+        world.AssertQuiet(leftAtRoot: 200);
+    }
+
+    [Fact]
+    public void Late_contender_runs_on_the_wake_after_the_release()
+    {
+        using var world = new World();
+        MemoryGroup tenant = world.Root.CreateGroup("tenant", new MemoryGroupOptions { Max = 1000 });
+        MemoryMember hog = tenant.CreateMember("hog");
+        MemoryMember holder = tenant.CreateMember("holder");
+        MemoryMember late = tenant.CreateMember("late");
+        Assert.True(world.Charge(hog, 1000).Granted);
+        Pending? contender = null;
+        world.Once(ProbePoint.KillReturned, () =>
+        {
+            contender = world.Begin(late, 300);
+            Assert.True(contender.Sleeps);
+        });
+
+        Pending holding = world.Charge(holder, 300);
+        Assert.NotNull(contender);
+        hog.Dispose();
+        world.Run();
+
+        Assert.True(holding.Granted);
+        Assert.True(contender.Granted);
+        world.AssertQuiet(leftAtRoot: 600);
+    }
+
+    [Fact]
+    public void Victim_that_does_not_go_is_hidden_and_another_one_dies()
+    {
+        using var world = new World();
+        MemoryGroup tenant = world.Root.CreateGroup("tenant", new MemoryGroupOptions { Max = 1000 });
+        MemoryMember stuck = tenant.CreateMember("stuck");
+        MemoryMember second = tenant.CreateMember("second");
+        MemoryMember asker = tenant.CreateMember("asker");
+        Assert.True(world.Charge(stuck, 600).Granted);
+        Assert.True(world.Charge(second, 400).Granted);
+
+        Pending asking = world.Charge(asker, 100);
+        Assert.True(stuck.IsKilled);
+        world.Advance(TimeSpan.FromSeconds(1.9));
+        Assert.False(second.IsKilled);
+        world.Advance(TimeSpan.FromSeconds(1.2));
+
+        Assert.True(second.IsKilled);
+        second.Dispose();
+        world.Run();
+        Assert.True(asking.Granted);
+    }
+}
