@@ -23,9 +23,17 @@ internal sealed class BackgroundReclaim(MemoryRoot root) : IThreadPoolWorkItem
         var request = new OomRequest(root, null, 0, ChargeFlags.None, root.WaitTimeout);
         try
         {
-            while (Missing > 0 && await OneRoundAsync(request).ConfigureAwait(false) > 0)
+            // A reclaimer that says it gave something while the usage does not fall is not believed for ever.
+            int fruitless = 0;
+            while (Missing > 0 && fruitless < ChargeAttempt.MaxRounds)
             {
-                // Each round gave something; go on to HIGH.
+                long before = root.Usage;
+                if (await OneRoundAsync(request).ConfigureAwait(false) == 0)
+                {
+                    break;
+                }
+
+                fruitless = root.Usage < before ? 0 : fruitless + 1;
             }
         }
         finally

@@ -76,6 +76,21 @@ public static class ByteSize
         return unit == 0 ? $"{bytes}" : $"{bytes}{Suffixes[unit - 1]}";
     }
 
+    /// <summary>Writes a byte count for people: one digit after the point, rounded down, in a unit that fits.</summary>
+    /// <param name="bytes">The count; may be negative.</param>
+    /// <returns>For example <c>117.7M</c>, <c>900</c>, <c>-4.0K</c>, or <c>max</c> for <see
+    /// cref="long.MaxValue"/>.</returns>
+    public static string FormatRounded(long bytes)
+    {
+        if (bytes == long.MaxValue) return "max";
+        if (bytes < 0) return "-" + FormatRounded(bytes == long.MinValue ? long.MaxValue - 1 : -bytes);
+        if (bytes < 1024) return $"{bytes}";
+
+        int unit = Math.Min(Suffixes.Length, System.Numerics.BitOperations.Log2((ulong)bytes) / 10);
+        long tenths = (long)(((Int128)bytes * 10) >> (10 * unit));
+        return $"{tenths / 10}.{tenths % 10}{Suffixes[unit - 1]}";
+    }
+
     // "" and "B" shift by nothing; "k", "kB", "kiB" by 10 bits; "iB" alone has lost its letter and is refused.
     private static bool TryParseShift(ReadOnlySpan<char> suffix, out int shift)
     {

@@ -102,7 +102,8 @@ internal sealed class ChargeAttempt
         Request.Cancel.ThrowIfCancellationRequested();
         if (MustQueueBehindAged(out MemoryGroup? aged))
         {
-            Obey(await OomContest.WaitAsync(Request, aged!, null, () => MustQueueBehindAged(out _))
+            _refused = aged!.Counter;
+            Obey(await OomContest.WaitAsync(Request, aged, null, () => MustQueueBehindAged(out _))
                 .ConfigureAwait(false));
             return _granted;
         }

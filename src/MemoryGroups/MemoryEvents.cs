@@ -53,7 +53,7 @@ public sealed class MemoryEvents
     /// Yields the current counters at once and again after every change; changes that come quickly are seen as one.
     /// </summary>
     /// <param name="cancellationToken">Ends the stream.</param>
-    /// <returns>Snapshots of the hierarchical counters.</returns>
+    /// <returns>Snapshots of the hierarchical counters. Ends when the group is closed.</returns>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
     public async IAsyncEnumerable<MemoryEventCounts> WatchAsync(
         [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancellationToken = default)
@@ -63,6 +63,11 @@ public sealed class MemoryEvents
             // Ask for the next change before reading: a change in between completes the task at once.
             Task next = NextChange();
             yield return Current;
+            if (_group.IsClosed)
+            {
+                yield break;
+            }
+
             await next.WaitAsync(cancellationToken).ConfigureAwait(false);
         }
     }

@@ -102,9 +102,9 @@ public sealed class MemoryLimitExceededException : Exception
         long limit = refusing.Counter.Limit;
         long usage = refusing.Usage;
         var text = new StringBuilder();
-        text.Append(CultureInfo.InvariantCulture, $"'{member.Path}' asked for {ByteSize.Format(bytes)}; ");
+        text.Append(CultureInfo.InvariantCulture, $"'{member.Path}' asked for {ByteSize.FormatRounded(bytes)}; ");
         text.Append(CultureInfo.InvariantCulture,
-            $"'{refusing.Path}' refused: {ByteSize.Format(usage)} of {ByteSize.Format(limit)} in use");
+            $"'{refusing.Path}' refused: {ByteSize.FormatRounded(usage)} of {ByteSize.FormatRounded(limit)} in use");
         text.Append(CultureInfo.InvariantCulture, $" ({Explain(reason, refusing, flags)}). ");
         text.Append(CultureInfo.InvariantCulture, $"Largest here: {TopConsumers.Of(refusing)}. ");
         text.Append(CultureInfo.InvariantCulture, $"Tried: {Tried(request)}. ");
@@ -125,7 +125,7 @@ public sealed class MemoryLimitExceededException : Exception
         ChargeRefusal.DoesNotFit => flags == ChargeFlags.None ? "it does not fit" : $"it does not fit, flags {flags}",
         ChargeRefusal.Impossible => "it is larger than the limit and can never fit",
         ChargeRefusal.Costly =>
-            $"nobody is killed for more than {ByteSize.Format(refusing.Root.CostlyChargeBytes)} at once",
+            $"nobody is killed for more than {ByteSize.FormatRounded(refusing.Root.CostlyChargeBytes)} at once",
         ChargeRefusal.Gate => "the global OOM path does not kill for such a request",
         ChargeRefusal.NoVictim => "nothing to reclaim and nobody who may be killed",
         ChargeRefusal.KillerDisabled => "the OOM killer is disabled",
@@ -151,7 +151,7 @@ public sealed class MemoryLimitExceededException : Exception
         request is null || request.Tried.Count == 0
             ? "returned all idle stock"
             : "returned all idle stock, " + string.Join(", ", request.Tried.TakeLast(4).Select(
-                static step => $"{step.What} gave {ByteSize.Format(step.GaveBytes)} ({step.Outcome})"));
+                static step => $"{step.What} gave {ByteSize.FormatRounded(step.GaveBytes)} ({step.Outcome})"));
 }
 
 /// <summary>The member was killed, by the OOM killer or by somebody's request.</summary>
@@ -237,6 +237,6 @@ internal static class TopConsumers
         return largest.Count == 0
             ? "nobody"
             : string.Join(", ", largest.OrderByDescending(static one => one.Usage).Take(3)
-                .Select(static one => $"{one.Name} {ByteSize.Format(one.Usage)}"));
+                .Select(static one => $"{one.Name} {ByteSize.FormatRounded(one.Usage)}"));
     }
 }

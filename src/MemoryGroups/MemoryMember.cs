@@ -305,6 +305,11 @@ public sealed class MemoryMember : IDisposable, IRosterItem
         {
             Root.OomKiller.SpaceGone(Space, Group);
         }
+        else if (Space.IsVictim)
+        {
+            // Sharers elsewhere are still on their way out, but nothing more comes back here.
+            Root.WaitQueue.WakeAll(Group);
+        }
     }
 
     internal static void ThrowIfOutOfRange(long bytes)

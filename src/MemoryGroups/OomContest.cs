@@ -71,6 +71,9 @@ internal sealed class OomContest
         try
         {
             contest.EnterQueue();
+
+            // As in the contest: stock that opened before we were counted as a waiter must not hide bytes from us.
+            contest._root.Stocks.Drain(group);
             return stillWaits() ? await contest.SleepAsync(atMost).ConfigureAwait(false) : OomVerdict.Retry;
         }
         finally

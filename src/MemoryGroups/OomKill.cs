@@ -13,8 +13,8 @@ namespace MemoryGroups;
 
 internal sealed class OomKill(OomRequest request, MemoryGroup group, string why)
 {
-    private readonly List<(OomCandidate Candidate, MemorySpace Space)> _killed = [];
-    private readonly List<OomReport> _reports = [];
+    private readonly List<string> _killed = [];
+    private readonly List<MemorySpace> _decided = [];
     private readonly MemoryRoot _root = group.Root;
 
     internal OomRequest Request { get; } = request;
@@ -32,39 +32,37 @@ internal sealed class OomKill(OomRequest request, MemoryGroup group, string why)
     {
         MemoryMember victim = candidate.Member;
         OomReportBuilder builder = OomReportBuilder.Before(this, candidate, why);
-        if (!TrySend(candidate))
+        if (!TrySend(candidate, builder.Build))
         {
             return null;
         }
 
+        _decided.Add(victim.Space);
         if (WholeGroupToKill(victim) is { } whole)
         {
+            int before = _killed.Count;
             whole.Events.Raise(MemoryEvent.OomGroupKill);
             OomCandidates.Walk(whole, member =>
             {
                 if (member.OomScoreAdjustment > MemoryMember.NeverKill)
                 {
-                    TrySend(new OomCandidate(member, Score(member), $"'{whole.Path}' is killed as a whole"));
+                    var also = new OomCandidate(member, Score(member), $"'{whole.Path}' is killed as a whole");
+                    TrySend(also, () => victim.Space.Report! with { Outcome = OomOutcome.InFlight });
                 }
             });
+            string[] all = [victim.Path, .. _killed.Skip(before)];
+            _root.Reports.Amend(victim.Space, report => report with { Killed = all });
         }
 
-        OomReport report = builder.Build([.. _killed.Select(static killed => killed.Candidate)]);
-        foreach ((_, MemorySpace space) in _killed)
-        {
-            space.Report = report;
-        }
-
-        _reports.Add(report);
-        return report;
+        return victim.Space.Report;
     }
 
     // After every lock: reports wake people.
     internal void Publish()
     {
-        foreach (OomReport report in _reports)
+        foreach (MemorySpace victim in _decided)
         {
-            _root.Reports.Add(report);
+            _root.Reports.Add(victim);
         }
     }
 
@@ -98,7 +96,7 @@ internal sealed class OomKill(OomRequest request, MemoryGroup group, string why)
         }
     }
 
-    private bool TrySend(OomCandidate candidate)
+    private bool TrySend(OomCandidate candidate, Func<OomReport> report)
     {
         MemorySpace space = candidate.Member.Space;
         lock (_root.Guard)
@@ -111,7 +109,9 @@ internal sealed class OomKill(OomRequest request, MemoryGroup group, string why)
             _root.OomKiller.AddInFlightLocked(space);
         }
 
-        _killed.Add((candidate, space));
+        // Before the kill is sent: the victim's exception carries it.
+        space.Report = report();
+        _killed.Add(candidate.Member.Path);
         Probe.At(_root, ProbePoint.VictimChosen, candidate.Member);
         (space.Owner ?? candidate.Member).Group.Events.Raise(MemoryEvent.OomKill);
 

@@ -173,7 +173,7 @@ public sealed record OomReport
 
     private string Asker => AskerPath.Length == 0 ? "nobody in particular" : AskerPath;
 
-    private static string Size(long bytes) => bytes < 0 ? "-" + ByteSize.Format(-bytes) : ByteSize.Format(bytes);
+    private static string Size(long bytes) => ByteSize.FormatRounded(bytes);
 
     private static string Limits(OomReportGroup group) => $"{Size(group.LimitBytes),10} {Size(group.LowBytes),10}";
 
@@ -185,7 +185,7 @@ public sealed record OomReport
     {
         OomOutcome.InFlight => "the victim is on its way out",
         OomOutcome.Exited => Took("it exited"),
-        OomOutcome.Reaped => Took($"the reaper took {ByteSize.Format(ReapedBytes)}"),
+        OomOutcome.Reaped => Took($"the reaper took {Size(ReapedBytes)}"),
         OomOutcome.NotReapable => Took("it did not exit and could not be reaped; the killer goes on without it"),
         _ => Took("freeing its memory hangs; the killer goes on without it"),
     };

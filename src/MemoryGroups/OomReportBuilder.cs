@@ -32,7 +32,7 @@ internal sealed class OomReportBuilder
     internal static OomReportBuilder Before(OomKill kill, OomCandidate candidate, string why) =>
         new(kill, candidate, why);
 
-    internal OomReport Build(IReadOnlyList<OomCandidate> killed)
+    internal OomReport Build()
     {
         OomRequest request = _kill.Request;
         MemoryRoot root = request.Root;
@@ -52,7 +52,7 @@ internal sealed class OomReportBuilder
             VictimUsageBytes = _victimUsage,
             VictimScore = _candidate.Score,
             Reason = $"{_why}; {_candidate.Reason}",
-            Killed = [.. killed.Select(static one => one.Member.Path)],
+            Killed = [_candidate.Member.Path],
             Tried = [.. request.Tried],
             Groups = _groups,
             Scores = _scores,

@@ -71,12 +71,14 @@ public sealed class OomReports
 
     internal long NextNumber() => Interlocked.Increment(ref _lastNumber);
 
-    internal void Add(OomReport report)
+    // The report that the victim carries: the victim may be gone already, and then it has its outcome.
+    internal void Add(MemorySpace victim)
     {
+        OomReport report;
         Channel<OomReport>[] watchers;
         lock (_gate)
         {
-            // The victim may be gone before its report gets here; then the outcome is in the report already.
+            report = victim.Report!;
             _newestLast.Add(report);
             if (_newestLast.Count > Capacity)
             {
@@ -96,25 +98,36 @@ public sealed class OomReports
 
     internal void Conclude(MemorySpace space, OomOutcome outcome)
     {
-        if (space.Report is not { Outcome: OomOutcome.InFlight } report)
-        {
-            return;
-        }
-
-        OomReport concluded = report with
-        {
-            Outcome = outcome,
-            ReapedBytes = _reaped.TryGetValue(space, out StrongBox<long>? reaped) ? reaped.Value : 0,
-            TookMilliseconds = (_root.TimeProvider.GetUtcNow() - report.Time).TotalMilliseconds,
-        };
         lock (_gate)
         {
+            if (space.Report is not { Outcome: OomOutcome.InFlight } report)
+            {
+                return;
+            }
+
+            OomReport concluded = report with
+            {
+                Outcome = outcome,
+                ReapedBytes = _reaped.TryGetValue(space, out StrongBox<long>? reaped) ? reaped.Value : 0,
+                TookMilliseconds = (_root.TimeProvider.GetUtcNow() - report.Time).TotalMilliseconds,
+            };
             space.Report = concluded;
-            int at = _newestLast.FindIndex(kept => kept.Number == report.Number);
+
+            // Others who died by the same decision carry the report too; it tells how its first victim ended.
+            int at = _newestLast.FindIndex(kept => ReferenceEquals(kept, report));
             if (at >= 0)
             {
                 _newestLast[at] = concluded;
             }
+        }
+    }
+
+    // Completes a report whose victim may have ended meanwhile: what is known of the end stays.
+    internal void Amend(MemorySpace victim, Func<OomReport, OomReport> amend)
+    {
+        lock (_gate)
+        {
+            victim.Report = amend(victim.Report!);
         }
     }
 }

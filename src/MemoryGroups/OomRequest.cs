@@ -7,6 +7,8 @@ namespace MemoryGroups;
 
 internal sealed class OomRequest(MemoryRoot root, MemoryMember? asker, long bytes, ChargeFlags flags, TimeSpan timeout)
 {
+    internal const int PassesBeforeAged = 64;
+
     private readonly long _startedAt = root.TimeProvider.GetTimestamp();
     private List<ReclaimStep>? _tried;
 
@@ -55,6 +57,14 @@ internal sealed class OomRequest(MemoryRoot root, MemoryMember? asker, long byte
     }
 
     internal OomWaiter NewWaiter(MemoryGroup group) => new(this, group);
+
+    // Passed over once more. Aged after many passes, but not before a quarter of the deadline is gone: small requests
+    // that come and go quickly make thousands of passes while a large one waits no time worth mentioning.
+    internal bool AgesByPassLocked()
+    {
+        TimeSpan patience = timeout == Timeout.InfiniteTimeSpan ? MemoryRootOptions.DefaultWaitTimeout : timeout;
+        return ++PassedOver > PassesBeforeAged && Waited >= patience / 4;
+    }
 
     internal bool Has(ChargeFlags flag) => (Flags & flag) != 0;
 

@@ -3,7 +3,7 @@
 // Waiters hang at the group that refused them. An event at E concerns the waiters at E, above E and below E, nobody
 // else (S000-20); groups remember which children have waiters below, so no stranger is looked at. Two kinds of event:
 //   - a counter fell: those are woken whose bytes fit into the room there is now, oldest first. A small request passes
-//     a large one that does not fit, but each pass is counted and after AgeLimit passes the large one is aged: nobody
+//     a large one that does not fit. Each pass is counted, and one that was passed often and for long is aged: nobody
 //     younger is woken past it, and younger requests queue behind it (see OomRequest).
 //   - something else changed (a lock released, a killer enabled, a victim gone or hidden): everybody related is woken.
 // A wake is a hint: the woken looks again. One who was woken and leaves without its bytes hands the hint on.
@@ -15,8 +15,6 @@ namespace MemoryGroups;
 
 internal sealed class OomWaitQueue(MemoryRoot root)
 {
-    internal const int AgeLimit = 64;
-
     private long _lastTicket;
     private int _length;
 
@@ -217,7 +215,7 @@ internal sealed class OomWaitQueue(MemoryRoot root)
                     (woken ??= []).Add(waiter);
                 }
             }
-            else if (waiter.Signal == WakeReason.None && ++waiter.Request.PassedOver > AgeLimit)
+            else if (waiter.Signal == WakeReason.None && waiter.Request.AgesByPassLocked())
             {
                 if (group.AgedRequest is null)
                 {

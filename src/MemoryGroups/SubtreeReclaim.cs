@@ -184,13 +184,11 @@ internal sealed class SubtreeReclaim
             return NoteBusy(reclaimer, bytes);
         }
 
-        MemoryGroup? outer = Reentry.Scope.Value;
-        Reentry.Scope.Value = _target;
         UserCallResult<long> result;
         try
         {
-            ValueTask<long> call = reclaimer.ReclaimAsync(
-                new ReclaimRequest(source.Group, bytes, _reason), CancellationToken.None);
+            ValueTask<long> call = CallInScopeAsync(
+                reclaimer, new ReclaimRequest(source.Group, bytes, _reason));
             if (!call.IsCompleted)
             {
                 _ = EndWhenOverAsync(call.AsTask(), reclaimer);
@@ -203,13 +201,22 @@ internal sealed class SubtreeReclaim
         {
             result = new UserCallResult<long>(UserCallStatus.Threw, 0, error);
         }
-        finally
-        {
-            Reentry.Scope.Value = outer;
-        }
 
         reclaimer.End();
         return Note(reclaimer, bytes, result);
+    }
+
+    private async ValueTask<long> CallInScopeAsync(MemoryReclaimer reclaimer, ReclaimRequest request)
+    {
+        Reentry scope = Reentry.Enter(_target);
+        try
+        {
+            return await reclaimer.ReclaimAsync(request, CancellationToken.None).ConfigureAwait(false);
+        }
+        finally
+        {
+            scope.End();
+        }
     }
 
     private static async Task EndWhenOverAsync(Task call, MemoryReclaimer reclaimer)

@@ -1,7 +1,7 @@
 // One call into user code with a deadline: reclaimers, last-resort reclaimers, OOM handlers, policies.
 //
 // The code runs on its own work item, so that a call that blocks costs us the deadline and not the thread of the asker,
-// and no lock of ours is held. While it runs, and in everything it starts, Reentry.Scope says so: a charge made from
+// and no lock of ours is held. While it runs, and in everything it starts, Reentry says so: a charge made from
 // inside that would have to wait fails at once instead of waiting for itself.
 //
 // Must stay true: the caller gets exactly one answer, within the deadline (or earlier when the asker is killed or gives
@@ -29,14 +29,29 @@ internal readonly record struct UserCallResult<T>(UserCallStatus Status, T? Valu
     };
 }
 
-// Which subtree's reclaim, handler or last resort the current flow of control is working for.
-internal static class Reentry
+// Which subtree's reclaim, handler or last resort the current flow of control is working for. What such a call starts
+// and leaves running inherits the flow, so the scope itself knows when the call is over.
+internal sealed class Reentry(MemoryGroup group)
 {
-    internal static readonly AsyncLocal<MemoryGroup?> Scope = new();
+    private static readonly AsyncLocal<Reentry?> Current = new();
+
+    private bool _over;
 
     internal static bool Concerns(MemoryGroup refusing) =>
-        Scope.Value is { } scope && scope.Root == refusing.Root
-        && (refusing.IsWithin(scope) || scope.IsWithin(refusing));
+        Current.Value is { } scope && !Volatile.Read(ref scope._over) && scope.IsRelatedTo(refusing);
+
+    // For the rest of the current flow: undone when the async method that calls it returns.
+    internal static Reentry Enter(MemoryGroup group)
+    {
+        var scope = new Reentry(group);
+        Current.Value = scope;
+        return scope;
+    }
+
+    internal void End() => Volatile.Write(ref _over, true);
+
+    private bool IsRelatedTo(MemoryGroup other) =>
+        group.Root == other.Root && (other.IsWithin(group) || group.IsWithin(other));
 }
 
 internal sealed class UserCall<T> : IThreadPoolWorkItem
@@ -93,7 +108,7 @@ internal sealed class UserCall<T> : IThreadPoolWorkItem
 
     private async Task ExecuteAsync()
     {
-        Reentry.Scope.Value = _scope;
+        Reentry scope = Reentry.Enter(_scope);
         UserCallResult<T> result;
         try
         {
@@ -105,6 +120,7 @@ internal sealed class UserCall<T> : IThreadPoolWorkItem
             result = new UserCallResult<T>(UserCallStatus.Threw, default, error);
         }
 
+        scope.End();
         _result = result;
         _ended?.Invoke();
         _waiter.End(WakeReason.Hint);

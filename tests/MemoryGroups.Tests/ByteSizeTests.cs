@@ -116,6 +116,19 @@ public sealed class ByteSizeTests
     public void A_negative_count_is_not_formatted(long bytes) =>
         Assert.Throws<ArgumentOutOfRangeException>(() => ByteSize.Format(bytes));
 
+    [Theory]
+    [InlineData(0, "0")]
+    [InlineData(1023, "1023")]
+    [InlineData(1024, "1.0K")]
+    [InlineData(1024 * 1024 - 1, "1023.9K")]
+    [InlineData(123_456_789, "117.7M")]
+    [InlineData(-4096, "-4.0K")]
+    [InlineData(1L << 60, "1048576.0T")]
+    [InlineData(long.MaxValue, "max")]
+    [InlineData(long.MinValue, "-8388607.9T")]
+    public void FormatRounded_shows_one_digit_rounded_down(long bytes, string expected) =>
+        Assert.Equal(expected, ByteSize.FormatRounded(bytes));
+
     [Fact]
     public void Every_count_survives_the_round_trip()
     {
