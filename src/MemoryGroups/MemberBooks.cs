@@ -117,7 +117,9 @@ internal sealed class MemberBooks(MemoryMember member) : StockHolder(member.Grou
     internal void Uncharge(long bytes)
     {
         long now = _cell.Add(bytes);
-        if ((ulong)now > (ulong)Volatile.Read(ref _highWater))
+
+        // One comparison for both: a poisoned cell makes `now` negative, which is a huge number without its sign.
+        if (unchecked((ulong)now > (ulong)Volatile.Read(ref _highWater)))
         {
             UnchargeSlow(bytes, now);
         }

@@ -180,6 +180,28 @@ public sealed class MemoryMember : IDisposable, IRosterItem
         Books.Uncharge(bytes);
     }
 
+    /// <summary>
+    /// Hands bytes that this member has charged to another member of the same group: nothing is charged anew, so it
+    /// cannot be refused, and at no moment do the bytes count twice or not at all.
+    /// </summary>
+    /// <param name="to">The member that gets them and will uncharge them.</param>
+    /// <param name="bytes">How much, 0 to <see cref="MaxChargeBytes"/>; charged by this member and not yet
+    /// returned.</param>
+    /// <returns>False when either member has exited; nothing was moved then.</returns>
+    /// <exception cref="ArgumentNullException"><paramref name="to"/> is null.</exception>
+    /// <exception cref="ArgumentException"><paramref name="to"/> belongs to another group.</exception>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="bytes"/> is out of range.</exception>
+    public bool TryMoveTo(MemoryMember to, long bytes)
+    {
+        ArgumentNullException.ThrowIfNull(to);
+        ThrowIfOutOfRange(bytes);
+        return to.Group == Group
+            ? Books.TryMoveTo(to.Books, bytes)
+            : throw new ArgumentException(
+                $"'{to.Path}' is in another group than '{Path}'; bytes move only within a group. "
+                + "Charge the other member and uncharge this one instead.", nameof(to));
+    }
+
     /// <summary><see cref="TryCharge"/> as a lease.</summary>
     /// <param name="bytes">How much, 0 to <see cref="MaxChargeBytes"/>.</param>
     /// <returns>The lease; null when it does not fit.</returns>
@@ -314,7 +336,7 @@ public sealed class MemoryMember : IDisposable, IRosterItem
 
     internal static void ThrowIfOutOfRange(long bytes)
     {
-        if ((ulong)bytes > MaxChargeBytes)
+        if (unchecked((ulong)bytes) > MaxChargeBytes)
         {
             throw new ArgumentOutOfRangeException(
                 nameof(bytes), bytes, $"A charge must be between 0 and {MaxChargeBytes} bytes.");
