@@ -7,7 +7,7 @@ using System.Diagnostics;
 
 namespace MemoryGroups;
 
-internal sealed class BooksErrors
+internal sealed class BooksErrors(MemoryRoot root) : IThreadPoolWorkItem
 {
     private long _count;
     private string? _first;
@@ -23,10 +23,13 @@ internal sealed class BooksErrors
     {
         if (Interlocked.Increment(ref _count) == 1)
         {
+            // Written from a work item: the error may be found under a lock, and a trace listener is foreign code.
             Volatile.Write(ref _first, what);
-            Trace.TraceError("MemoryGroups: error in the books: " + what);
+            root.Post(this);
         }
 
         Debug.Assert(!AssertInDebug, "error in the books: " + what);
     }
+
+    void IThreadPoolWorkItem.Execute() => Trace.TraceError("MemoryGroups: error in the books: " + First);
 }

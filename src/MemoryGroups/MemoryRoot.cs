@@ -40,7 +40,7 @@ public sealed class MemoryRoot : MemoryGroup
         _costlyChargeBytes = _options.CostlyChargeBytes;
         Counter.SetLimit(_options.CapacityBytes);
         Stocks = new StockLedger();
-        Books = new BooksErrors();
+        Books = new BooksErrors(this);
         Reserve = new OomReserve(ReserveFor(_options.CapacityBytes));
         WaitQueue = new OomWaitQueue(this);
         KillLock = new KillLock(this);
