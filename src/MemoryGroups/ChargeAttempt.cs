@@ -116,7 +116,8 @@ internal sealed class ChargeAttempt
         Refusing.Events.Raise(MemoryEvent.Max);
         if (await ReclaimAsync().ConfigureAwait(false))
         {
-            return false;
+            // Granted only when it was forced, at the deadline; a second round would charge it again.
+            return _granted;
         }
 
         if (Has(ChargeFlags.NoRetry) || Has(ChargeFlags.RetryMayFail))
@@ -248,14 +249,11 @@ internal sealed class ChargeAttempt
     // True to start over.
     private async ValueTask<bool> ReclaimAsync()
     {
-        if (Has(ChargeFlags.NoReclaim))
-        {
-            return Request.FitsIn(Refusing);
-        }
-
         long before = _refused!.Usage;
         Request.SawBusy = false;
-        long gave = await SubtreeReclaim.RunAsync(Request, Refusing, ReclaimTarget(), Reason()).ConfigureAwait(false);
+        long gave = Has(ChargeFlags.NoReclaim)
+            ? 0
+            : await SubtreeReclaim.RunAsync(Request, Refusing, ReclaimTarget(), Reason()).ConfigureAwait(false);
         if (Request.FitsIn(Refusing))
         {
             return true;

@@ -1,5 +1,4 @@
-// The invariants that can be checked under the root's guard, as sentences. Debug only; called on entry to guarded
-// regions.
+// The invariants that can be checked under the root's guard, as sentences. Debug only, on entry to every guarded region.
 //
 // Small trees are checked as a whole, large ones along the path that the region is about to touch: a check must not
 // make a test of a hundred thousand groups quadratic.
@@ -11,6 +10,7 @@ internal static class Invariants
 {
     private const int SmallTree = 64;
 
+    [Conditional("DEBUG")]
     internal static void AssertLocked(MemoryRoot root, MemoryGroup at)
     {
         Debug.Assert(root.Guard.IsHeldByCurrentThread, "the guard is held");
@@ -70,15 +70,15 @@ internal static class Invariants
         {
             foreach (MemoryGroup? child in groups[i].ChildRoster.Read())
             {
+                if (groups.Count == SmallTree)
+                {
+                    return false;
+                }
+
                 if (child is not null)
                 {
                     groups.Add(child);
                 }
-            }
-
-            if (groups.Count > SmallTree)
-            {
-                return false;
             }
         }
 

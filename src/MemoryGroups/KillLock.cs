@@ -15,7 +15,7 @@ internal sealed class KillLock(MemoryRoot root)
     {
         get
         {
-            lock (root.Guard)
+            using (root.EnterGuard())
             {
                 return _held;
             }
@@ -24,7 +24,7 @@ internal sealed class KillLock(MemoryRoot root)
 
     internal bool TryAcquire()
     {
-        lock (root.Guard)
+        using (root.EnterGuard())
         {
             if (_held)
             {
@@ -40,7 +40,7 @@ internal sealed class KillLock(MemoryRoot root)
     internal async ValueTask<WakeReason> AcquireAsync(OomRequest request)
     {
         OomWaiter waiter;
-        lock (root.Guard)
+        using (root.EnterGuard())
         {
             if (!_held)
             {
@@ -55,7 +55,7 @@ internal sealed class KillLock(MemoryRoot root)
         root.WaitQueue.AttachToMember(waiter);
         WakeReason reason = await waiter.SleepAsync(request.TimeLeft, request.Cancel).ConfigureAwait(false);
         root.WaitQueue.DetachFromMember(waiter);
-        lock (root.Guard)
+        using (root.EnterGuard())
         {
             if (waiter.QueueNode!.List is not null)
             {
@@ -69,7 +69,7 @@ internal sealed class KillLock(MemoryRoot root)
     internal void Release()
     {
         OomWaiter? next = null;
-        lock (root.Guard)
+        using (root.EnterGuard())
         {
             while (_waiting.First is { } first && next is null)
             {

@@ -19,7 +19,7 @@ internal sealed class LastResort(MemoryRoot root)
 
     internal IDisposable Add(MemoryReclaimer reclaimer)
     {
-        lock (root.Guard)
+        using (root.EnterGuard())
         {
             _reclaimers = [.. _reclaimers, reclaimer];
         }
@@ -36,7 +36,7 @@ internal sealed class LastResort(MemoryRoot root)
         }
 
         OomWaiter? shared = null;
-        lock (root.Guard)
+        using (root.EnterGuard())
         {
             if (_running)
             {
@@ -57,7 +57,7 @@ internal sealed class LastResort(MemoryRoot root)
         root.WaitQueue.AttachToMember(shared);
         WakeReason reason = await shared.SleepAsync(request.TimeLeft, request.Cancel).ConfigureAwait(false);
         root.WaitQueue.DetachFromMember(shared);
-        lock (root.Guard)
+        using (root.EnterGuard())
         {
             _sharing.Remove(shared);
             return reason == WakeReason.Hint ? _lastGave : null;
@@ -106,7 +106,7 @@ internal sealed class LastResort(MemoryRoot root)
     private void EndRun(long gave)
     {
         List<OomWaiter> woken = [];
-        lock (root.Guard)
+        using (root.EnterGuard())
         {
             _lastGave = gave;
             _running = false;
@@ -121,7 +121,7 @@ internal sealed class LastResort(MemoryRoot root)
 
     private void Remove(MemoryReclaimer reclaimer)
     {
-        lock (root.Guard)
+        using (root.EnterGuard())
         {
             int at = Array.LastIndexOf(_reclaimers, reclaimer);
             _reclaimers = [.. _reclaimers.Where((_, index) => index != at)];

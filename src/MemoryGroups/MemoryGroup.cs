@@ -164,7 +164,7 @@ public partial class MemoryGroup : IDisposable, IRosterItem
         options ??= new MemoryGroupOptions();
         options.Validate();
         var child = new MemoryGroup(name, this, null, options);
-        lock (Root.Guard)
+        using (Root.EnterGuard())
         {
             ObjectDisposedException.ThrowIf(IsClosed, this);
             ChildRoster.AddLocked(child);
@@ -185,7 +185,7 @@ public partial class MemoryGroup : IDisposable, IRosterItem
         options ??= new MemoryMemberOptions();
         options.Validate();
         var member = new MemoryMember(this, name, options);
-        lock (Root.Guard)
+        using (Root.EnterGuard())
         {
             ObjectDisposedException.ThrowIf(IsClosed, this);
             MemberRoster.AddLocked(member);
@@ -203,7 +203,7 @@ public partial class MemoryGroup : IDisposable, IRosterItem
     public IDisposable AddReclaimer(MemoryReclaimer reclaimer)
     {
         ArgumentNullException.ThrowIfNull(reclaimer);
-        lock (Root.Guard)
+        using (Root.EnterGuard())
         {
             ObjectDisposedException.ThrowIf(IsClosed, this);
             _reclaimers = [.. _reclaimers, reclaimer];
@@ -223,6 +223,10 @@ public partial class MemoryGroup : IDisposable, IRosterItem
         ArgumentOutOfRangeException.ThrowIfLessThan(bytes, 1);
         return RequestedReclaim.RunAsync(this, bytes, cancellationToken);
     }
+
+    /// <summary>Takes a snapshot of the group.</summary>
+    /// <returns>Plain data.</returns>
+    public MemoryStatistics GetStatistics() => MemoryStatistics.Of(this);
 
     /// <summary>Sets <see cref="PeakUsage"/> to the usage now.</summary>
     public void ResetPeak() => Counter.ResetPeak();
@@ -272,7 +276,7 @@ public partial class MemoryGroup : IDisposable, IRosterItem
     private void Close()
     {
         List<OomControl.OomRegistration> registrations;
-        lock (Root.Guard)
+        using (Root.EnterGuard())
         {
             if (_closed)
             {
@@ -300,7 +304,7 @@ public partial class MemoryGroup : IDisposable, IRosterItem
             Root.Stocks.Remove(stock);
         }
 
-        lock (Root.Guard)
+        using (Root.EnterGuard())
         {
             Parent?.ChildRoster.RemoveLocked(this);
         }
@@ -324,7 +328,7 @@ public partial class MemoryGroup : IDisposable, IRosterItem
 
     private void Remove(MemoryReclaimer reclaimer)
     {
-        lock (Root.Guard)
+        using (Root.EnterGuard())
         {
             int at = Array.LastIndexOf(_reclaimers, reclaimer);
             if (at >= 0)

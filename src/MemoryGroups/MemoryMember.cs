@@ -306,7 +306,7 @@ public sealed class MemoryMember : IDisposable, IRosterItem
     /// </summary>
     public void Dispose()
     {
-        lock (Root.Guard)
+        using (Root.EnterGuard())
         {
             if (_exited)
             {
@@ -363,7 +363,7 @@ public sealed class MemoryMember : IDisposable, IRosterItem
     // No user code here: the cancellation runs on a work item of its own.
     internal void ReceiveKill(string reason)
     {
-        lock (Root.Guard)
+        using (Root.EnterGuard())
         {
             if (_killed || _exited)
             {

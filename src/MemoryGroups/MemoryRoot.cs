@@ -255,8 +255,14 @@ public sealed class MemoryRoot : MemoryGroup
         }
     }
 
-    [System.Diagnostics.Conditional("DEBUG")]
-    internal void AssertInvariantsLocked(MemoryGroup at) => Invariants.AssertLocked(this, at);
+    // The only way into a guarded region. In debug builds the invariants are checked on entry; `at` says which path
+    // matters where the tree is too large to be checked as a whole.
+    internal Lock.Scope EnterGuard(MemoryGroup? at = null)
+    {
+        Lock.Scope scope = Guard.EnterScope();
+        Invariants.AssertLocked(this, at ?? this);
+        return scope;
+    }
 
     private static string NameOf(MemoryRootOptions? options)
     {

@@ -102,9 +102,8 @@ internal sealed class OomContest
             return await SleepAsync(null).ConfigureAwait(false);
         }
 
-        lock (_root.Guard)
+        using (_root.EnterGuard(_group))
         {
-            _root.AssertInvariantsLocked(_group);
             _locked = OomLock.TryAcquireLocked(_group, this);
         }
 
@@ -171,9 +170,8 @@ internal sealed class OomContest
 
     private void Mark(int by)
     {
-        lock (_root.Guard)
+        using (_root.EnterGuard(_group))
         {
-            _root.AssertInvariantsLocked(_group);
             _group.OomMarks += by;
             _marked = by > 0;
         }
@@ -212,9 +210,8 @@ internal sealed class OomContest
         }
 
         bool someoneUnderOom;
-        lock (_root.Guard)
+        using (_root.EnterGuard(_group))
         {
-            _root.AssertInvariantsLocked(_group);
             _locked = false;
             OomLock.ReleaseLocked(_group, this);
             someoneUnderOom = _root.WaitQueue.Length > 0;

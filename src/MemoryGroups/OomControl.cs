@@ -114,7 +114,7 @@ public sealed class OomControl
         var registration = new OomRegistration(this, signal);
         var room = new List<OomRegistration>();
         bool now;
-        lock (_group.Root.Guard)
+        using (_group.Root.EnterGuard())
         {
             ObjectDisposedException.ThrowIf(_group.IsClosed, _group);
             (_registrations ??= room).Add(registration);
@@ -136,7 +136,7 @@ public sealed class OomControl
     public void Unregister(OomSignal signal)
     {
         ArgumentNullException.ThrowIfNull(signal);
-        lock (_group.Root.Guard)
+        using (_group.Root.EnterGuard())
         {
             int removed = _registrations?.RemoveAll(registration => registration.Signal == signal) ?? 0;
             AddRegistrationsLocked(-removed);
@@ -172,7 +172,7 @@ public sealed class OomControl
     internal static void NotifySubtree(MemoryGroup top, OomRequest request)
     {
         List<OomSignal>? signals = null;
-        lock (request.Root.Guard)
+        using (request.Root.EnterGuard())
         {
             CollectLocked(top, ref signals);
         }
@@ -216,7 +216,7 @@ public sealed class OomControl
 
     private void Remove(OomRegistration registration)
     {
-        lock (_group.Root.Guard)
+        using (_group.Root.EnterGuard())
         {
             if (_registrations?.Remove(registration) == true)
             {

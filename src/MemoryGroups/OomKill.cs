@@ -70,7 +70,7 @@ internal sealed class OomKill(OomRequest request, MemoryGroup group, string why)
     // it.
     internal void LetFinish(MemoryMember asker)
     {
-        lock (_root.Guard)
+        using (_root.EnterGuard())
         {
             if (!asker.Space.TryMakeVictimLocked())
             {
@@ -99,7 +99,7 @@ internal sealed class OomKill(OomRequest request, MemoryGroup group, string why)
     private bool TrySend(OomCandidate candidate, Func<OomReport> report)
     {
         MemorySpace space = candidate.Member.Space;
-        lock (_root.Guard)
+        using (_root.EnterGuard())
         {
             if (!space.TryMakeVictimLocked())
             {

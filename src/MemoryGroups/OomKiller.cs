@@ -31,7 +31,7 @@ public sealed class OomKiller
     {
         get
         {
-            lock (_root.Guard)
+            using (_root.EnterGuard())
             {
                 return _inFlight.Count;
             }
@@ -63,7 +63,7 @@ public sealed class OomKiller
 
         OomWaiter waiter = request.NewWaiter(_root);
         bool gone;
-        lock (_root.Guard)
+        using (_root.EnterGuard())
         {
             Volatile.Write(ref _disabled, true);
             gone = _inFlight.Count == 0;
@@ -74,7 +74,7 @@ public sealed class OomKiller
         WakeReason reason = gone
             ? WakeReason.Hint
             : await waiter.SleepAsync(request.TimeLeft, cancellationToken).ConfigureAwait(false);
-        lock (_root.Guard)
+        using (_root.EnterGuard())
         {
             _disablers!.Remove(waiter);
         }
@@ -255,7 +255,7 @@ public sealed class OomKiller
     internal bool HasVictimInFlight(MemoryGroup group)
     {
         MemorySpace[] inFlight;
-        lock (_root.Guard)
+        using (_root.EnterGuard())
         {
             if (_inFlight.Count == 0)
             {
@@ -275,9 +275,8 @@ public sealed class OomKiller
     {
         bool wasVictim;
         OomWaiter[] disablers = [];
-        lock (_root.Guard)
+        using (_root.EnterGuard(group))
         {
-            _root.AssertInvariantsLocked(group);
             space.HideLocked();
             wasVictim = _inFlight.Remove(space);
             if (_inFlight.Count == 0 && _disablers is { Count: > 0 } waiting)

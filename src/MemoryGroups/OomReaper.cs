@@ -18,7 +18,7 @@ internal sealed class OomReaper(MemoryRoot root)
 
     internal void Queue(MemorySpace space)
     {
-        lock (root.Guard)
+        using (root.EnterGuard())
         {
             if (space.IsQueuedForReaping || space.IsHidden)
             {
@@ -35,7 +35,7 @@ internal sealed class OomReaper(MemoryRoot root)
     internal static void Hide(MemoryRoot root, MemorySpace space, OomOutcome outcome)
     {
         bool hidden;
-        lock (root.Guard)
+        using (root.EnterGuard())
         {
             hidden = space.HideLocked();
         }

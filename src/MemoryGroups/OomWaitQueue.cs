@@ -24,9 +24,8 @@ internal sealed class OomWaitQueue(MemoryRoot root)
 
     internal void Enqueue(OomWaiter waiter)
     {
-        lock (root.Guard)
+        using (root.EnterGuard(waiter.Group))
         {
-            root.AssertInvariantsLocked(waiter.Group);
             LinkedList<OomWaiter> queue = waiter.Group.Waiters ??= new LinkedList<OomWaiter>();
             LinkedListNode<OomWaiter>? after = queue.Last;
             while (after is not null && after.Value.Ticket > waiter.Ticket)
@@ -50,9 +49,8 @@ internal sealed class OomWaitQueue(MemoryRoot root)
 
     internal void Dequeue(OomWaiter waiter)
     {
-        lock (root.Guard)
+        using (root.EnterGuard(waiter.Group))
         {
-            root.AssertInvariantsLocked(waiter.Group);
             if (!waiter.IsQueued)
             {
                 return;
@@ -79,7 +77,7 @@ internal sealed class OomWaitQueue(MemoryRoot root)
         }
 
         bool signalled = false;
-        lock (root.Guard)
+        using (root.EnterGuard())
         {
             if (member.DeathLocked is var death && death != WakeReason.None)
             {
@@ -99,7 +97,7 @@ internal sealed class OomWaitQueue(MemoryRoot root)
 
     internal void DetachFromMember(OomWaiter waiter)
     {
-        lock (root.Guard)
+        using (root.EnterGuard())
         {
             if (waiter.MemberNode is { List: { } list } node)
             {
@@ -113,7 +111,7 @@ internal sealed class OomWaitQueue(MemoryRoot root)
     internal void EndAllOf(MemoryMember member, WakeReason reason)
     {
         List<OomWaiter>? ended = null;
-        lock (root.Guard)
+        using (root.EnterGuard())
         {
             foreach (OomWaiter waiter in member.Waiters ?? [])
             {
@@ -131,9 +129,8 @@ internal sealed class OomWaitQueue(MemoryRoot root)
     internal void WakeFitting(MemoryGroup at)
     {
         List<OomWaiter>? woken = null;
-        lock (root.Guard)
+        using (root.EnterGuard(at))
         {
-            root.AssertInvariantsLocked(at);
             for (MemoryGroup? group = at; group is not null; group = group.Parent)
             {
                 if (group.Waiters is { Count: > 0 } queue)
@@ -150,9 +147,8 @@ internal sealed class OomWaitQueue(MemoryRoot root)
     internal void WakeAll(MemoryGroup at)
     {
         List<OomWaiter>? woken = null;
-        lock (root.Guard)
+        using (root.EnterGuard(at))
         {
-            root.AssertInvariantsLocked(at);
             for (MemoryGroup? above = at.Parent; above is not null; above = above.Parent)
             {
                 SignalAllLocked(above, ref woken);
@@ -170,7 +166,7 @@ internal sealed class OomWaitQueue(MemoryRoot root)
     internal void Finish(OomRequest request, bool granted)
     {
         MemoryGroup? aged = null;
-        lock (root.Guard)
+        using (root.EnterGuard())
         {
             if (request.AgedIn is { } group)
             {

@@ -95,7 +95,7 @@ internal sealed class OomWaiter : IValueTaskSource<WakeReason>, IThreadPoolWorkI
     internal void End(WakeReason reason)
     {
         bool mine;
-        lock (Root.Guard)
+        using (Root.EnterGuard())
         {
             mine = TrySignalLocked(reason);
         }

@@ -1,0 +1,75 @@
+// One group at one moment, as plain data: for a dashboard, a log line, a test.
+//
+// The numbers are read one after the other, not under a lock: each is true at its own moment, and a sum over several
+// groups is a picture of a moving thing. Exact when quiet.
+namespace MemoryGroups;
+
+/// <summary>A snapshot of a group; see <see cref="MemoryGroup.GetStatistics"/>. Sizes are bytes.</summary>
+/// <remarks>Thread safety: immutable.</remarks>
+public sealed record MemoryStatistics
+{
+    /// <summary>The group's path.</summary>
+    public required string Path { get; init; }
+
+    /// <summary>Charged here and below, stock included.</summary>
+    public required long UsageBytes { get; init; }
+
+    /// <summary>The same without stock: the least that can be in use.</summary>
+    public required long UsageLowerBytes { get; init; }
+
+    /// <summary>The highest usage so far.</summary>
+    public required long PeakBytes { get; init; }
+
+    /// <summary>The root: its capacity; any other group: its Max. <see cref="long.MaxValue"/> is no limit.</summary>
+    public required long LimitBytes { get; init; }
+
+    /// <summary>The smallest limit of this group and all above it: what it can use at most.</summary>
+    public required long EffectiveLimitBytes { get; init; }
+
+    /// <summary>How often this group's own limit refused.</summary>
+    public required long Refusals { get; init; }
+
+    /// <summary>Events here and below.</summary>
+    public required MemoryEventCounts Events { get; init; }
+
+    /// <summary>Events of this group itself.</summary>
+    public required MemoryEventCounts LocalEvents { get; init; }
+
+    /// <summary>True while a request is in the OOM path of this group or of one above it.</summary>
+    public required bool UnderOom { get; init; }
+
+    /// <summary>Charges that sleep because this group's limit refused them.</summary>
+    public required int WaitingCharges { get; init; }
+
+    /// <summary>Groups directly below.</summary>
+    public required int Children { get; init; }
+
+    /// <summary>Members of the group itself.</summary>
+    public required int Members { get; init; }
+
+    internal static MemoryStatistics Of(MemoryGroup group)
+    {
+        long effective = long.MaxValue;
+        for (MemoryGroup? at = group; at is not null; at = at.Parent)
+        {
+            effective = Math.Min(effective, at.Counter.Limit);
+        }
+
+        return new MemoryStatistics
+        {
+            Path = group.Path,
+            UsageBytes = group.Usage,
+            UsageLowerBytes = group.UsageLower,
+            PeakBytes = group.PeakUsage,
+            LimitBytes = group.Counter.Limit,
+            EffectiveLimitBytes = effective,
+            Refusals = group.RefusalCount,
+            LocalEvents = group.Events.Local,
+            Events = group.Events.Current,
+            UnderOom = group.Oom.UnderOom,
+            WaitingCharges = group.Counter.Waiters,
+            Children = group.ChildRoster.Count,
+            Members = group.MemberRoster.Count,
+        };
+    }
+}
