@@ -30,6 +30,7 @@ internal sealed class ChargeAttempt
     private int _rounds;
     private bool _throughOom;
     private bool _granted;
+    private bool _countedMax;
 
     private ChargeAttempt(MemoryMember member, long bytes, ChargeFlags flags)
     {
@@ -68,7 +69,7 @@ internal sealed class ChargeAttempt
         }
 
         // Most slow paths end here: a refill, or room after a drain.
-        return !attempt.MustQueueBehindAged(out _) && attempt.TryFit() && !HighThrottle.IsOver(member.Group)
+        return !attempt.MustQueueBehindAged(out _) && attempt.TryFit() && !attempt.MustSlowDown()
             ? ValueTask.CompletedTask
             : attempt.RunAsync(cancel);
     }
@@ -90,7 +91,7 @@ internal sealed class ChargeAttempt
             _root.WaitQueue.Finish(_request, granted);
         }
 
-        if (HighThrottle.IsOver(_member.Group))
+        if (MustSlowDown())
         {
             await HighThrottle.ApplyAsync(_request, _member.Group).ConfigureAwait(false);
         }
@@ -113,7 +114,7 @@ internal sealed class ChargeAttempt
             return true;
         }
 
-        Refusing.Events.Raise(MemoryEvent.Max);
+        CountMax();
         if (await ReclaimAsync().ConfigureAwait(false))
         {
             // Granted only when it was forced, at the deadline; a second round would charge it again.
@@ -130,9 +131,9 @@ internal sealed class ChargeAttempt
             return ForceOrThrow(ChargeRefusal.Costly);
         }
 
-        if (_throughOom && _member.IsDying && !_member.Space.MayUseReserve)
+        if (_throughOom && _member.IsDying && !_member.MayUseReserve)
         {
-            throw OomKilledException.For(_member);
+            return ForceOrThrowKilled();
         }
 
         return await OomAsync().ConfigureAwait(false);
@@ -173,10 +174,11 @@ internal sealed class ChargeAttempt
         {
             case OomVerdict.Retry:
                 return;
-            case OomVerdict.Killed when _member.Space.MayUseReserve:
+            case OomVerdict.Killed when _member.MayUseReserve:
                 return;
             case OomVerdict.Killed:
-                throw OomKilledException.For(_member);
+                ForceOrThrowKilled();
+                return;
             case OomVerdict.Cancelled:
                 Request.Cancel.ThrowIfCancellationRequested();
                 return;
@@ -198,7 +200,7 @@ internal sealed class ChargeAttempt
     // may stock up as fast as we drain.
     private bool TryFit()
     {
-        long floor = _root.FloorFor(_flags, _member.Space.MayUseReserve);
+        long floor = _root.FloorFor(_flags, _member.MayUseReserve);
         for (int drains = 0; ; drains++)
         {
             if (_books.TryDraw(_bytes, floor, out _refused))
@@ -218,17 +220,11 @@ internal sealed class ChargeAttempt
     // True when granted in a way that needs no reclaim. Throws when this is the end.
     private bool TryLeaveEarly()
     {
-        long floor = _root.FloorFor(_flags, _member.Space.MayUseReserve);
-        if (_member.Space.MayUseReserve)
+        long floor = _root.FloorFor(_flags, _member.MayUseReserve);
+        if (_member.MayUseReserve)
         {
-            if (!Has(ChargeFlags.NoReserve) && _books.TryOverdraw(_bytes, floor))
-            {
-                return _granted = true;
-            }
-
-            return Has(ChargeFlags.NoFail)
-                ? ForceOrThrow(ChargeRefusal.DoesNotFit)
-                : throw OomKilledException.For(_member);
+            bool overdrawn = !Has(ChargeFlags.NoReserve) && _books.TryOverdraw(_bytes, floor);
+            return overdrawn ? _granted = true : ForceOrThrowKilled();
         }
 
         if (ImpossibleAt(floor) is { } never)
@@ -283,7 +279,7 @@ internal sealed class ChargeAttempt
 
     private void ReclaimHere()
     {
-        Refusing.Events.Raise(MemoryEvent.Max);
+        CountMax();
         for (int round = 0; round < MaxRounds && !Has(ChargeFlags.NoReclaim); round++)
         {
             long gave = SubtreeReclaim.Run(Request, Refusing, ReclaimTarget(), Reason());
@@ -300,30 +296,45 @@ internal sealed class ChargeAttempt
 
         if (_member.IsDying)
         {
-            throw OomKilledException.For(_member);
+            ForceOrThrowKilled();
+            return;
         }
 
         ForceOrThrow(ChargeRefusal.DoesNotFit);
     }
+
+    private void CountMax()
+    {
+        _countedMax = true;
+        Refusing.Events.Raise(MemoryEvent.Max);
+    }
+
+    // Who may not wait is not slowed down, nor is who frees the very memory that the others wait for.
+    private bool MustSlowDown() =>
+        !Has(ChargeFlags.NoWait) && !Has(ChargeFlags.FromReclaim)
+        && HighThrottle.IsOver(_member.Group) && !Reentry.Concerns(_member.Group);
 
     // Reclaiming a little more than one small charge needs spares the next ones the trip.
     private long ReclaimTarget() => Math.Max(_bytes, Math.Min(128 * 1024, _refused!.Limit / 64));
 
     private ReclaimReason Reason() => _refused!.IsRoot ? ReclaimReason.Capacity : ReclaimReason.Max;
 
-    // Refused, unless the flags say that it must not be (M9). The forced charge counts as one Max event like any
-    // refusal.
+    // The end for who is dying; what must not fail is charged all the same.
+    private bool ForceOrThrowKilled() =>
+        Has(ChargeFlags.NoFail) ? ForceOrThrow(ChargeRefusal.DoesNotFit) : throw OomKilledException.For(_member);
+
+    // Refused, unless the flags say that it must not be (M9). A forced charge counts at least one Max event.
     private bool ForceOrThrow(ChargeRefusal reason)
     {
         const ChargeFlags forcing = ChargeFlags.NoFail | ChargeFlags.HighPriority | ChargeFlags.FromReclaim;
         if ((_flags & forcing) != 0)
         {
-            if (_request is null)
+            if (!_countedMax)
             {
-                Refusing.Events.Raise(MemoryEvent.Max);
+                CountMax();
             }
 
-            long floor = _root.FloorFor(_flags, _member.Space.MayUseReserve);
+            long floor = _root.FloorFor(_flags, _member.MayUseReserve);
             if (_books.TryForce(_bytes, floor, evenAtRoot: Has(ChargeFlags.NoFail)))
             {
                 return _granted = true;
@@ -351,8 +362,7 @@ internal sealed class ChargeAttempt
     // An older request that was passed over too often holds younger ones back, so that the bytes it needs can add up.
     private bool MustQueueBehindAged(out MemoryGroup? group)
     {
-        const ChargeFlags exempt =
-            ChargeFlags.NoWait | ChargeFlags.NoFail | ChargeFlags.HighPriority | ChargeFlags.FromReclaim;
+        const ChargeFlags exempt = OomRequest.NeverHeldBack;
         for (group = _member.Group; group is not null && (_flags & exempt) == 0; group = group.Parent)
         {
             if (Volatile.Read(ref group.AgedRequest) is { } aged && aged != _request

@@ -113,5 +113,5 @@ internal static class GlobalOom
         OomContest.WaitAsync(request, request.Root, atMost, () =>
             !request.FitsIn(request.Root)
             && (atMost is not null || request.Root.OomKiller.HasVictimInFlight(request.Root))
-            && request.Asker is not { Space.MayUseReserve: true });
+            && request.Asker is not { MayUseReserve: true });
 }

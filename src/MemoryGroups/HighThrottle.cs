@@ -57,7 +57,7 @@ internal static class HighThrottle
         }
 
         long delay = Delay(group, request.Bytes);
-        for (int round = 0; round < MaxReclaimRounds; round++)
+        for (int round = 0; round < MaxReclaimRounds && !request.Has(ChargeFlags.NoReclaim); round++)
         {
             long given = 0;
             for (MemoryGroup? at = group; at is not null; at = at.Parent)

@@ -1,4 +1,4 @@
-// The invariants that can be checked under the root's guard, as sentences. Debug only, on entry to every guarded region.
+// The invariants that can be checked under the root's guard, as sentences. Debug only, at every guarded region.
 //
 // Small trees are checked as a whole, large ones along the path that the region is about to touch: a check must not
 // make a test of a hundred thousand groups quadratic.

@@ -1,19 +1,19 @@
 // The last-resort reclaimers: what is tried when the whole root is exhausted, before somebody is killed.
 //
 // They run outside the kill lock and one run at a time: they may sleep, and a sleeper under the kill lock stops
-// everybody (S001-1, S001-2); they need not be prepared for concurrent runs (S001-16). Who waits for the run and is
-// killed meanwhile leaves at once with nothing (S001-7). Who arrives while a run is under way shares its result instead
-// of starting another: ten chargers must not have ten helpings freed (S001-18).
+// everybody (S001-1, S001-2); they need not be prepared for concurrent runs (S001-16). Who arrives while a run is under
+// way shares its result instead of starting another: ten chargers must not have ten helpings freed (S001-18). A run
+// belongs to nobody: who is killed or gives up leaves at once with nothing (S001-7), and the run goes on for the
+// others, also when it was the one who started it. Else a second run would find a reclaimer still busy with the first,
+// count that as nothing freed, and kill.
 // Must stay true: at most one run; a run ends for all who waited for it; group OOMs never come here (S001-14).
 namespace MemoryGroups;
 
 internal sealed class LastResort(MemoryRoot root)
 {
     // Guarded by the root's guard.
-    private readonly List<OomWaiter> _sharing = [];
     private MemoryReclaimer[] _reclaimers = [];
-    private bool _running;
-    private long _lastGave;
+    private Chain? _running;
 
     internal bool IsEmpty => Volatile.Read(ref _reclaimers).Length == 0;
 
@@ -27,7 +27,7 @@ internal sealed class LastResort(MemoryRoot root)
         return new Registration(() => Remove(reclaimer));
     }
 
-    // The bytes that the run gave back: the asker's progress. Null when the asker was killed or gave up while waiting.
+    // The bytes that the run gave back: the asker's progress. Null when the asker is dead, died or gave up meanwhile.
     internal async ValueTask<long?> RunAsync(OomRequest request)
     {
         if (IsEmpty)
@@ -35,88 +35,77 @@ internal sealed class LastResort(MemoryRoot root)
             return 0;
         }
 
-        OomWaiter? shared = null;
-        using (root.EnterGuard())
+        OomWaiter waiter = request.NewWaiter(root);
+        if (!root.WaitQueue.AttachToMember(waiter))
         {
-            if (_running)
-            {
-                shared = request.NewWaiter(root);
-                _sharing.Add(shared);
-            }
-
-            _running = true;
+            return null;
         }
 
-        return shared is null
-            ? await RunChainAsync(request).ConfigureAwait(false)
-            : await ShareAsync(request, shared).ConfigureAwait(false);
-    }
-
-    private async ValueTask<long?> ShareAsync(OomRequest request, OomWaiter shared)
-    {
-        root.WaitQueue.AttachToMember(shared);
-        WakeReason reason = await shared.SleepAsync(request.TimeLeft, request.Cancel).ConfigureAwait(false);
-        root.WaitQueue.DetachFromMember(shared);
+        Chain chain;
+        bool isFirst;
         using (root.EnterGuard())
         {
-            _sharing.Remove(shared);
-            return reason == WakeReason.Hint ? _lastGave : null;
+            isFirst = _running is null;
+            chain = _running ??= new Chain(new OomRequest(
+                root, null, Math.Max(1, request.Bytes), ChargeFlags.None, Timeout.InfiniteTimeSpan));
+            chain.Sharing.Add(waiter);
         }
+
+        if (isFirst)
+        {
+            _ = RunChainAsync(chain);
+        }
+
+        WakeReason reason = await waiter.SleepAsync(request.TimeLeft, request.Cancel).ConfigureAwait(false);
+        root.WaitQueue.DetachFromMember(waiter);
+        if (reason != WakeReason.Hint)
+        {
+            return null;
+        }
+
+        foreach (ReclaimStep step in chain.Request.Tried)
+        {
+            request.Note(step);
+        }
+
+        return chain.Gave;
     }
 
-    // Abandoned only by the death of the asker; the reclaimer that runs at that moment ends on its own.
-    private async ValueTask<long?> RunChainAsync(OomRequest request)
+    // Never throws: what user code throws ends in the step's outcome.
+    private async Task RunChainAsync(Chain chain)
     {
+        OomRequest request = chain.Request;
         Probe.At(root, ProbePoint.ChainEntered, request);
-        long gave = 0;
-        bool abandoned = false;
-        try
+        foreach (MemoryReclaimer reclaimer in Volatile.Read(ref _reclaimers))
         {
-            foreach (MemoryReclaimer reclaimer in Volatile.Read(ref _reclaimers))
+            if (!reclaimer.TryBegin())
             {
-                if (!reclaimer.TryBegin())
-                {
-                    request.Note(new ReclaimStep(reclaimer.Name, request.Bytes, 0, "busy"));
-                    continue;
-                }
-
-                var ask = new ReclaimRequest(root, Math.Max(1, request.Bytes), ReclaimReason.LastResort);
-                UserCallResult<long> result = await UserCall<long>.RunAsync(
-                    request, root, root.ReclaimDeadline, token => reclaimer.ReclaimAsync(ask, token), reclaimer.End)
-                    .ConfigureAwait(false);
-                gave += Math.Max(0, result.Value);
-                abandoned = result.Status == UserCallStatus.Abandoned;
-                request.Note(new ReclaimStep(
-                    reclaimer.Name + " (last resort)", request.Bytes, Math.Max(0, result.Value), result.Outcome));
-                if (abandoned)
-                {
-                    break;
-                }
+                request.Note(new ReclaimStep(reclaimer.Name, request.Bytes, 0, "busy"));
+                continue;
             }
-        }
-        finally
-        {
-            EndRun(gave);
-            Probe.At(root, ProbePoint.ChainLeft, request);
+
+            var ask = new ReclaimRequest(root, request.Bytes, ReclaimReason.LastResort);
+            UserCallResult<long> result = await UserCall<long>.RunAsync(
+                request, root, root.ReclaimDeadline, token => reclaimer.ReclaimAsync(ask, token), reclaimer.End)
+                .ConfigureAwait(false);
+            long gave = MemoryReclaimer.Believable(result.Value);
+            chain.Gave += gave;
+            request.Note(new ReclaimStep(reclaimer.Name + " (last resort)", request.Bytes, gave, result.Outcome));
         }
 
-        return abandoned ? null : gave;
-    }
-
-    private void EndRun(long gave)
-    {
         List<OomWaiter> woken = [];
         using (root.EnterGuard())
         {
-            _lastGave = gave;
-            _running = false;
-            woken.AddRange(_sharing.Where(static waiter => waiter.TrySignalLocked(WakeReason.Hint)));
+            _running = null;
+            woken.AddRange(chain.Sharing.Where(static waiter => waiter.TrySignalLocked(WakeReason.Hint)));
         }
 
         foreach (OomWaiter waiter in woken)
         {
             waiter.Complete();
         }
+
+        Probe.At(root, ProbePoint.ChainLeft, request);
     }
 
     private void Remove(MemoryReclaimer reclaimer)
@@ -126,5 +115,15 @@ internal sealed class LastResort(MemoryRoot root)
             int at = Array.LastIndexOf(_reclaimers, reclaimer);
             _reclaimers = [.. _reclaimers.Where((_, index) => index != at)];
         }
+    }
+
+    // One run. Gave is written before the sharers are signalled under the guard, and read after.
+    private sealed class Chain(OomRequest request)
+    {
+        internal OomRequest Request { get; } = request;
+
+        internal List<OomWaiter> Sharing { get; } = [];
+
+        internal long Gave { get; set; }
     }
 }

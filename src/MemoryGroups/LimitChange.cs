@@ -59,10 +59,16 @@ internal static class LimitChange
         for (int rounds = 0; ; rounds++)
         {
             long old = group.Counter.Limit;
-            group.Root.Stocks.Drain(group);
-            if (bytes >= old || group.Usage <= bytes)
+            if (bytes >= old)
             {
-                if (group.Counter.SetLimit(bytes) <= bytes || bytes >= old)
+                Install(group, bytes);
+                return true;
+            }
+
+            group.Root.Stocks.Drain(group);
+            if (group.Usage <= bytes)
+            {
+                if (group.Counter.SetLimit(bytes) <= bytes)
                 {
                     Install(group, bytes);
                     return true;

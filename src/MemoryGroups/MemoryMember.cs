@@ -110,6 +110,9 @@ public sealed class MemoryMember : IDisposable, IRosterItem
     // Killed or on its way out by itself: its memory will be free soon.
     internal bool IsDying => IsKilled || Volatile.Read(ref _exiting);
 
+    // A member that is never killed may share the space of a victim: it lives on and gets nothing from the reserve.
+    internal bool MayUseReserve => IsDying && Space.MayUseReserve;
+
     internal bool MayHoldStock => !IsKilled && !IsExited;
 
     // Guarded by the root's guard.
@@ -245,7 +248,8 @@ public sealed class MemoryMember : IDisposable, IRosterItem
     public MemoryAccount OpenAccount() => new(this);
 
     /// <summary>
-    /// Kills this member: <see cref="Killed"/> is cancelled. Not an OOM kill: no reserve, no OOM event.
+    /// Kills this member: <see cref="Killed"/> is cancelled. Not an OOM kill: no reserve, no OOM event, and members
+    /// that share its space live on. A member with <see cref="NeverKill"/> is left alone.
     /// </summary>
     /// <param name="reason">Why, for its exceptions. Not empty. A second kill changes nothing.</param>
     /// <exception cref="ArgumentException"><paramref name="reason"/> is null or white space.</exception>
@@ -277,11 +281,11 @@ public sealed class MemoryMember : IDisposable, IRosterItem
     /// <summary>Pauses the member: <see cref="WaitWhileFrozenAsync"/> waits until it is thawed or killed.</summary>
     public void Freeze()
     {
-        if (!IsKilled)
+        if (!IsKilled && !IsExited)
         {
             Interlocked.CompareExchange(
                 ref _thawed, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously), null);
-            if (IsKilled)
+            if (IsKilled || IsExited)
             {
                 // Killed between the look and the pause: a victim must run to give its memory back.
                 Thaw();

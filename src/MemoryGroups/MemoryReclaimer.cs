@@ -74,6 +74,9 @@ public abstract class MemoryReclaimer
     /// <returns>The bytes that were uncharged before returning, 0 or more.</returns>
     public abstract ValueTask<long> ReclaimAsync(ReclaimRequest request, CancellationToken cancellationToken);
 
+    // A claim is added to others and decides only whether to go on: one that nobody can have given must not overflow.
+    internal static long Believable(long claim) => Math.Clamp(claim, 0, 1L << 50);
+
     internal bool TryBegin() => !Interlocked.Exchange(ref _busy, true);
 
     internal void End() => Volatile.Write(ref _busy, false);

@@ -196,14 +196,16 @@ public sealed class MemoryRoot : MemoryGroup
     internal long FloorFor(ChargeFlags flags, bool victim)
     {
         long floor = MinWatermark;
-        if ((flags & ChargeFlags.FromReclaim) != 0)
-        {
-            return 0;
-        }
 
+        // First: who asks for no reserve gets none, whatever else it is.
         if ((flags & ChargeFlags.NoReserve) != 0)
         {
             return floor;
+        }
+
+        if ((flags & ChargeFlags.FromReclaim) != 0)
+        {
+            return 0;
         }
 
         if ((flags & ChargeFlags.HighPriority) != 0)

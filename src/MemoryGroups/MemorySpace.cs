@@ -11,8 +11,8 @@
 namespace MemoryGroups;
 
 /// <summary>
-/// The memory of a member, or of several members that share it. Killing one of them kills all; its memory is reaped
-/// once.
+/// The memory of a member, or of several members that share it. An OOM kill of one of them kills all; its memory is
+/// reaped once.
 /// </summary>
 /// <remarks>
 /// The counterpart of the kernel's <c>mm_struct</c>. Thread safety: all members may be used from any thread.
@@ -38,7 +38,7 @@ public sealed class MemorySpace
     /// <summary>True once the OOM killer has chosen it. Never goes back.</summary>
     public bool IsVictim => Volatile.Read(ref _isVictim);
 
-    /// <summary>True when the killer no longer counts on it: it was reaped, could not be, or is gone.</summary>
+    /// <summary>True when the killer counts on this victim no more: it was reaped, could not be, or is gone.</summary>
     public bool IsHidden => Volatile.Read(ref _isHidden);
 
     /// <summary>True once the reaper has begun to take memory away: what was in it must not be read any more.</summary>

@@ -204,6 +204,12 @@ public sealed class OomKiller
     // With the kill lock held.
     internal OomVerdict ChooseAndKill(OomKill kill, IReadOnlyList<OomCandidate>? ranking)
     {
+        // Given up while a handler or policy was asked: nobody dies for a request that nobody makes any more.
+        if (kill.Request.Cancel.IsCancellationRequested)
+        {
+            return OomVerdict.Cancelled;
+        }
+
         if (IsDisabled)
         {
             return OomVerdict.KillerDisabled;
@@ -277,8 +283,13 @@ public sealed class OomKiller
         OomWaiter[] disablers = [];
         using (_root.EnterGuard(group))
         {
-            space.HideLocked();
+            // Not hidden unless it was killed: a member may join it later, and must not be immune then.
             wasVictim = _inFlight.Remove(space);
+            if (wasVictim)
+            {
+                space.HideLocked();
+            }
+
             if (_inFlight.Count == 0 && _disablers is { Count: > 0 } waiting)
             {
                 disablers = [.. waiting.Where(waiter => waiter.TrySignalLocked(WakeReason.Hint))];

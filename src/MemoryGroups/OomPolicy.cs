@@ -61,12 +61,15 @@ public abstract class OomPolicy
     /// <summary>The default score: usage + adjustment * scale / 1000, linear, as the kernel's oom_badness.</summary>
     /// <param name="member">The member; the usage of its whole space counts.</param>
     /// <param name="scaleBytes">The limit against which the adjustment counts, in bytes.</param>
-    /// <returns>The score in bytes; may be negative.</returns>
+    /// <returns>The score in bytes; may be negative. Ends at the largest and smallest long.</returns>
     /// <exception cref="ArgumentNullException"><paramref name="member"/> is null.</exception>
     public static long LinearScore(MemoryMember member, long scaleBytes)
     {
         ArgumentNullException.ThrowIfNull(member);
-        return member.Space.Usage + (member.OomScoreAdjustment * (scaleBytes / 1000));
+
+        // 128 bits in between: a limit may be as large as a long.
+        Int128 score = member.Space.Usage + ((Int128)member.OomScoreAdjustment * (scaleBytes / 1000));
+        return (long)Int128.Clamp(score, -long.MaxValue, long.MaxValue);
     }
 }
 
@@ -78,9 +81,10 @@ internal static class OomCandidates
     internal static List<MemoryMember> Of(MemoryGroup top)
     {
         var found = new List<MemoryMember>();
+        var spaces = new HashSet<MemorySpace>();
         Walk(top, member =>
         {
-            if (IsEligible(member))
+            if (IsEligible(member) && spaces.Add(member.Space))
             {
                 found.Add(member);
             }
@@ -106,8 +110,8 @@ internal static class OomCandidates
         return worst;
     }
 
-    // Not: never-kill members, spaces that died or were hidden, the second and later members of a shared space, and
-    // members that hold nothing (killing them frees nothing).
+    // Not: never-kill members, spaces that died or were hidden, and members that hold nothing (killing them frees
+    // nothing).
     internal static bool IsEligible(MemoryMember member) =>
         !member.IsExited
         && member.OomScoreAdjustment > MemoryMember.NeverKill

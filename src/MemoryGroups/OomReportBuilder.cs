@@ -96,9 +96,12 @@ internal sealed class OomReportBuilder
     {
         var highest = new PriorityQueue<MemoryMember, long>();
         int count = 0;
+        var spaces = new HashSet<MemorySpace>();
         OomCandidates.Walk(kill.Group, member =>
         {
-            if (OomCandidates.IsEligible(member))
+            // One row for each space; the victim's is the victim.
+            bool isOther = member.Space == victim.Space && member != victim;
+            if (!isOther && OomCandidates.IsEligible(member) && spaces.Add(member.Space))
             {
                 count++;
                 highest.Enqueue(member, member == victim ? long.MaxValue : kill.Score(member));

@@ -9,6 +9,10 @@ internal sealed class OomRequest(MemoryRoot root, MemoryMember? asker, long byte
 {
     internal const int PassesBeforeAged = 64;
 
+    // Requests that may not wait, or that others would wait for in vain, wait behind nobody.
+    internal const ChargeFlags NeverHeldBack =
+        ChargeFlags.NoWait | ChargeFlags.NoFail | ChargeFlags.HighPriority | ChargeFlags.FromReclaim;
+
     private readonly long _startedAt = root.TimeProvider.GetTimestamp();
     private List<ReclaimStep>? _tried;
 
@@ -58,6 +62,8 @@ internal sealed class OomRequest(MemoryRoot root, MemoryMember? asker, long byte
 
     internal OomWaiter NewWaiter(MemoryGroup group) => new(this, group);
 
+    internal bool YieldsTo(OomRequest aged) => Ticket > aged.Ticket && (Flags & NeverHeldBack) == 0;
+
     // Passed over once more. Aged after many passes, but not before a quarter of the deadline is gone: small requests
     // that come and go quickly make thousands of passes while a large one waits no time worth mentioning.
     internal bool AgesByPassLocked()
@@ -70,7 +76,7 @@ internal sealed class OomRequest(MemoryRoot root, MemoryMember? asker, long byte
 
     internal bool FitsIn(MemoryGroup group) => Bytes <= group.Counter.Room(RootFloor);
 
-    internal long RootFloor => Root.FloorFor(Flags, Asker is { Space.MayUseReserve: true });
+    internal long RootFloor => Root.FloorFor(Flags, Asker is { MayUseReserve: true });
 
     // Bounded: a request that retries for its whole deadline must not grow a report without end.
     internal void Note(ReclaimStep step)

@@ -69,30 +69,32 @@ internal sealed class OomWaitQueue(MemoryRoot root)
 
     // The waiter belongs to a member as well, so that a kill or an exit ends it whatever it waits for. False when the
     // member is already dead or gone, in which case the waiter is signalled and will not sleep.
-    internal void AttachToMember(OomWaiter waiter)
+    internal bool AttachToMember(OomWaiter waiter)
     {
         if (waiter.Member is not { } member)
         {
-            return;
+            return true;
         }
 
-        bool signalled = false;
+        bool signalled;
         using (root.EnterGuard())
         {
-            if (member.DeathLocked is var death && death != WakeReason.None)
-            {
-                signalled = waiter.TrySignalLocked(death);
-            }
-            else
+            WakeReason death = member.DeathLocked;
+            if (death == WakeReason.None)
             {
                 waiter.MemberNode = (member.Waiters ??= new LinkedList<OomWaiter>()).AddLast(waiter);
+                return true;
             }
+
+            signalled = waiter.TrySignalLocked(death);
         }
 
         if (signalled)
         {
             waiter.Complete();
         }
+
+        return false;
     }
 
     internal void DetachFromMember(OomWaiter waiter)
@@ -126,22 +128,7 @@ internal sealed class OomWaitQueue(MemoryRoot root)
     }
 
     // A counter fell at E and above.
-    internal void WakeFitting(MemoryGroup at)
-    {
-        List<OomWaiter>? woken = null;
-        using (root.EnterGuard(at))
-        {
-            for (MemoryGroup? group = at; group is not null; group = group.Parent)
-            {
-                if (group.Waiters is { Count: > 0 } queue)
-                {
-                    SignalFittingLocked(group, queue, ref woken);
-                }
-            }
-        }
-
-        CompleteAll(woken);
-    }
+    internal void WakeFitting(MemoryGroup at) => WakeFitting(at, countPasses: true);
 
     // Something other than a counter changed at E: everybody related has to look again.
     internal void WakeAll(MemoryGroup at)
@@ -157,7 +144,6 @@ internal sealed class OomWaitQueue(MemoryRoot root)
             SignalSubtreeLocked(at, ref woken);
         }
 
-        woken?.Sort(static (a, b) => a.Ticket.CompareTo(b.Ticket));
         CompleteAll(woken);
     }
 
@@ -179,9 +165,10 @@ internal sealed class OomWaitQueue(MemoryRoot root)
             }
         }
 
+        // All of them, not only who fits: those behind it have neither reclaimed nor entered an OOM yet.
         if (aged is not null)
         {
-            WakeFitting(aged);
+            WakeAll(aged);
         }
 
         PassHintOn(request, granted);
@@ -193,16 +180,48 @@ internal sealed class OomWaitQueue(MemoryRoot root)
         request.HintFrom = null;
         if (from is not null && !granted)
         {
-            WakeFitting(from);
+            // The bytes came back earlier and were counted then: who is not woken now has not been passed again.
+            WakeFitting(from, countPasses: false);
         }
     }
 
-    private static void SignalFittingLocked(MemoryGroup group, LinkedList<OomWaiter> queue, ref List<OomWaiter>? woken)
+    private void WakeFitting(MemoryGroup at, bool countPasses)
     {
-        long room = group.Counter.Room(group.Root.MinWatermark);
+        List<OomWaiter>? woken = null;
+        using (root.EnterGuard(at))
+        {
+            for (MemoryGroup? group = at; group is not null; group = group.Parent)
+            {
+                if (group.Waiters is { Count: > 0 } queue)
+                {
+                    SignalFittingLocked(group, queue, countPasses, ref woken);
+                }
+            }
+        }
+
+        CompleteAll(woken);
+    }
+
+    private static void SignalFittingLocked(
+        MemoryGroup group, LinkedList<OomWaiter> queue, bool countPasses, ref List<OomWaiter>? woken)
+    {
+        long room = group.Counter.Room(rootFloor: 0);
         foreach (OomWaiter waiter in queue)
         {
-            if (waiter.Bytes <= room)
+            if (waiter.Signal is not (WakeReason.None or WakeReason.Hint))
+            {
+                // Killed, cancelled or late, and about to leave: no bytes are kept for it.
+                continue;
+            }
+
+            if (group.AgedRequest is { } aged && waiter.Request.YieldsTo(aged))
+            {
+                // Wherever the aged one is at this moment: the woken would only queue again, and be woken again.
+                continue;
+            }
+
+            // At the root each request has a floor of its own; a high one must not sleep below somebody else's.
+            if (waiter.Bytes <= room - (group.Parent is null ? waiter.Request.RootFloor : 0))
             {
                 // Also when signalled before: it is on its way to these bytes.
                 room -= waiter.Bytes;
@@ -211,16 +230,26 @@ internal sealed class OomWaitQueue(MemoryRoot root)
                     (woken ??= []).Add(waiter);
                 }
             }
-            else if (waiter.Signal == WakeReason.None && waiter.Request.AgesByPassLocked())
+            else if (waiter.Signal == WakeReason.None && countPasses && waiter.Request.AgesByPassLocked())
             {
-                if (group.AgedRequest is null)
-                {
-                    group.AgedRequest = waiter.Request;
-                    waiter.Request.AgedIn = group;
-                }
-
+                HoldBackYoungerLocked(group, waiter.Request);
                 return;
             }
+        }
+    }
+
+    // In one group at a time, the highest that passed it over: that covers the ones below, and Finish undoes one.
+    private static void HoldBackYoungerLocked(MemoryGroup group, OomRequest request)
+    {
+        if (group.AgedRequest is null && request.AgedIn?.IsWithin(group) != false)
+        {
+            if (request.AgedIn is { } below)
+            {
+                below.AgedRequest = null;
+            }
+
+            group.AgedRequest = request;
+            request.AgedIn = group;
         }
     }
 
@@ -252,8 +281,10 @@ internal sealed class OomWaitQueue(MemoryRoot root)
     private static bool HasWaitersLocked(MemoryGroup group) =>
         group.Waiters is { Count: > 0 } || group.WaitingChildren is { Count: > 0 };
 
+    // Oldest first, whichever groups they wait at.
     private static void CompleteAll(List<OomWaiter>? woken)
     {
+        woken?.Sort(static (a, b) => a.Ticket.CompareTo(b.Ticket));
         foreach (OomWaiter waiter in woken ?? [])
         {
             waiter.Complete();

@@ -15,7 +15,7 @@ internal static class RequestedReclaim
         while (given < bytes && !cancel.IsCancellationRequested)
         {
             long left = bytes - given;
-            long step = Math.Max((left + 3) / 4, Math.Min(left, SmallestStep));
+            long step = Math.Max(left / 4, Math.Min(left, SmallestStep));
             long gave = await SubtreeReclaim.RunAsync(request, group, step, ReclaimReason.Requested)
                 .ConfigureAwait(false);
             if (gave == 0)
@@ -23,7 +23,7 @@ internal static class RequestedReclaim
                 break;
             }
 
-            given += gave;
+            given += Math.Min(gave, long.MaxValue - given);
         }
 
         return given;

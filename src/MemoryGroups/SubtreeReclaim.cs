@@ -236,7 +236,7 @@ internal sealed class SubtreeReclaim
     {
         // Late while somebody sleeps for want of this very memory: most likely the reclaimer waits for them.
         bool cycle = result.Status == UserCallStatus.Late && _target.Root.WaitQueue.Length > 0;
-        long gave = Math.Max(0, result.Value);
+        long gave = MemoryReclaimer.Believable(result.Value);
         _request.Note(new ReclaimStep(
             reclaimer.Name,
             bytes,

@@ -89,7 +89,13 @@ internal sealed class UserCall<T> : IThreadPoolWorkItem
         var late = new CancellationTokenSource();
         var call = new UserCall<T>(request, scope, body, ended, late.Token);
         OomWaitQueue queue = request.Root.WaitQueue;
-        queue.AttachToMember(call._waiter);
+        if (!queue.AttachToMember(call._waiter))
+        {
+            // Nobody is left to use the answer.
+            ended?.Invoke();
+            return new UserCallResult<T>(UserCallStatus.Abandoned, default, null);
+        }
+
         request.Root.Post(call);
         WakeReason reason = await call._waiter.SleepAsync(deadline, request.Cancel).ConfigureAwait(false);
         queue.DetachFromMember(call._waiter);
