@@ -96,6 +96,11 @@ internal static class LimitChange
     // False when killing cannot help any more.
     private static async ValueTask<bool> KillOneAsync(OomRequest request, MemoryGroup group)
     {
+        if (group.Oom.KillDisabled)
+        {
+            return false;
+        }
+
         OomKiller killer = group.Root.OomKiller;
         if (!killer.HasVictimInFlight(group))
         {

@@ -18,7 +18,6 @@ internal sealed class MemberBooks(MemoryMember member) : StockHolder(member.Grou
 
     // The cell may hold this much before an uncharge returns some of it; read on the fast path.
     private long _highWater;
-    private long _quantum;
     private long _drawn;
     private long _overdraft;
 
@@ -56,7 +55,8 @@ internal sealed class MemberBooks(MemoryMember member) : StockHolder(member.Grou
     // Draws from the group: exact, plus a quantum for the cell while it is open. Refused says which level had no room.
     internal bool TryDraw(long bytes, long rootFloor, out UsageCounter? refused)
     {
-        long quantum = _cell.IsPoisoned ? 0 : Quantum(bytes);
+        // Only what the cell lacks: charges larger than its content would else fill it by a quantum each.
+        long quantum = _cell.IsPoisoned ? 0 : Math.Max(0, Quantum(bytes) - _cell.Held);
         if (!Group.Stock.TryDraw(bytes, quantum, rootFloor, out long drawn, out refused))
         {
             return false;
@@ -129,18 +129,30 @@ internal sealed class MemberBooks(MemoryMember member) : StockHolder(member.Grou
     // cannot be refused. False when either side is closed.
     internal bool TryMoveTo(MemberBooks other, long bytes)
     {
-        if (other.Group != Group || !other.TryAddDrawn(bytes))
+        if (other.Group != Group || !TrySubtractDrawn(bytes))
         {
             return false;
         }
 
-        if (!TrySubtractDrawn(bytes))
+        // Taken off here before it is added there: were it in both, two exits at this moment would return it twice.
+        if (!other.TryAddDrawn(bytes))
         {
-            other.TrySubtractDrawn(bytes);
+            if (!TryAddDrawn(bytes))
+            {
+                Group.Counter.Uncharge(bytes);
+            }
+
             return false;
         }
 
-        Repay(bytes);
+        // An overdraft goes with the bytes, or a victim could have it repaid by handing them on and overdraw again.
+        long overdraft = TakeOverdraft(bytes);
+        Interlocked.Add(ref other._overdraft, overdraft);
+        if (other.IsClosed)
+        {
+            other.Repay(overdraft);
+        }
+
         return true;
     }
 
@@ -164,7 +176,6 @@ internal sealed class MemberBooks(MemoryMember member) : StockHolder(member.Grou
     // When the books are closed already, Close has returned these bytes as part of `drawn`.
     internal override long DrainLocked()
     {
-        Volatile.Write(ref _highWater, 0);
         long drained = _cell.Drain();
         return drained > 0 && TrySubtractDrawn(drained) ? drained : 0;
     }
@@ -217,9 +228,8 @@ internal sealed class MemberBooks(MemoryMember member) : StockHolder(member.Grou
         long wanted = (Usage + bytes) / 16;
         long small = Group.MayStockSmallMembers ? batch / 32 : 0;
         long quantum = Math.Min(Math.Min(LargestQuantum, batch / 4), Math.Max(wanted, small));
-        if (quantum != _quantum)
+        if (Volatile.Read(ref _highWater) != 2 * quantum)
         {
-            _quantum = quantum;
             Volatile.Write(ref _highWater, 2 * quantum);
         }
 
@@ -269,6 +279,15 @@ internal sealed class MemberBooks(MemoryMember member) : StockHolder(member.Grou
 
     private void Repay(long atMost)
     {
+        long part = TakeOverdraft(atMost);
+        if (part > 0)
+        {
+            Group.Root.Reserve.Return(part);
+        }
+    }
+
+    private long TakeOverdraft(long atMost)
+    {
         long seen = Volatile.Read(ref _overdraft);
         while (seen > 0)
         {
@@ -276,11 +295,12 @@ internal sealed class MemberBooks(MemoryMember member) : StockHolder(member.Grou
             long was = Interlocked.CompareExchange(ref _overdraft, seen - part, seen);
             if (was == seen)
             {
-                Group.Root.Reserve.Return(part);
-                return;
+                return part;
             }
 
             seen = was;
         }
+
+        return 0;
     }
 }

@@ -45,15 +45,21 @@ public sealed class MemoryAccount : IDisposable
         MemoryMember.ThrowIfOutOfRange(bytes);
         ObjectDisposedException.ThrowIf(_closed, this);
         Enter();
-        bool grown = _spare.Value >= bytes || TryRefill(bytes);
-        if (grown)
+        try
         {
-            _spare.Value -= bytes;
-            _used += bytes;
-        }
+            bool grown = _spare.Value >= bytes || TryRefill(bytes);
+            if (grown)
+            {
+                _spare.Value -= bytes;
+                _used += bytes;
+            }
 
-        Exit();
-        return grown;
+            return grown;
+        }
+        finally
+        {
+            Exit();
+        }
     }
 
     /// <summary>Charges; reclaims, waits and kills as <see cref="MemoryMember.ChargeAsync"/> does.</summary>
@@ -113,7 +119,7 @@ public sealed class MemoryAccount : IDisposable
     {
         long missing = bytes - _spare.Value;
         long quantum = _books.AccountQuantum;
-        if (quantum > 0 && _member.TryCharge(missing + quantum))
+        if (quantum > 0 && missing + quantum <= MemoryMember.MaxChargeBytes && _member.TryCharge(missing + quantum))
         {
             _spare.Value += missing + quantum;
             return true;

@@ -37,6 +37,7 @@ public sealed class MemoryCharge : IDisposable
     /// <param name="bytes">How much more, 0 to <see cref="MemoryMember.MaxChargeBytes"/>.</param>
     /// <returns>True when charged; false when it does not fit, or the lease was disposed.</returns>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="bytes"/> is out of range.</exception>
+    /// <exception cref="ObjectDisposedException">The member has exited.</exception>
     public bool TryGrow(long bytes) => Volatile.Read(ref _bytes) != Disposed && _member.TryCharge(bytes) && Keep(bytes);
 
     /// <summary>Charges more; may reclaim, waits and kills as <see cref="MemoryMember.ChargeAsync"/> does.</summary>

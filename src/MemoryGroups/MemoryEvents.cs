@@ -1,7 +1,8 @@
 // Event counters of a group: local (it happened here) and hierarchical (here or below), and a way to wait for a change.
 //
 // Counters only rise (I13). Hierarchical counts go up to, and not into, the root, which shows only what happened to
-// itself. Local is written before hierarchical and read after it, so local <= hierarchical in every snapshot.
+// itself. Local is written after hierarchical: who reads Local first and Current then never sees more events in a group
+// than in its subtree. Watchers are told last, so that they find both.
 namespace MemoryGroups;
 
 internal enum MemoryEvent
@@ -46,7 +47,7 @@ public sealed class MemoryEvents
     /// <summary>Events in this group and in all groups below it.</summary>
     public MemoryEventCounts Current => Read(_total);
 
-    /// <summary>Events in this group itself.</summary>
+    /// <summary>Events in this group itself. To compare, read this first and <see cref="Current"/> then.</summary>
     public MemoryEventCounts Local => Read(_local);
 
     /// <summary>
@@ -74,22 +75,23 @@ public sealed class MemoryEvents
 
     internal void Raise(MemoryEvent kind)
     {
-        Interlocked.Increment(ref _local[(int)kind]);
-        for (MemoryGroup? at = _group; at is not null; at = at.Parent)
+        for (MemoryGroup? at = _group; at is not null; at = Above(at))
         {
-            if (at.Parent is null && at != _group)
-            {
-                break;
-            }
+            Interlocked.Increment(ref at.Events._total[(int)kind]);
+        }
 
-            MemoryEvents events = at.Events;
-            Interlocked.Increment(ref events._total[(int)kind]);
-            events.SignalChange();
+        Interlocked.Increment(ref _local[(int)kind]);
+        for (MemoryGroup? at = _group; at is not null; at = Above(at))
+        {
+            at.Events.SignalChange();
         }
     }
 
     // Somebody who watches a group must not sleep on when it goes away.
     internal void SignalChange() => Interlocked.Exchange(ref _changed, null)?.TrySetResult();
+
+    // Up to, and not into, the root.
+    private static MemoryGroup? Above(MemoryGroup group) => group.Parent is { Parent: not null } parent ? parent : null;
 
     private static MemoryEventCounts Read(long[] from) => new(
         Interlocked.Read(ref from[0]),

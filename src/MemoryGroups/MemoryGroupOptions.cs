@@ -55,12 +55,17 @@ public sealed record MemoryGroupOptions
         }
     }
 
+    // What the system's timers can count.
+    internal static readonly TimeSpan LongestTimeout = TimeSpan.FromMilliseconds(uint.MaxValue - 1);
+
     internal static TimeSpan CheckedTimeout(TimeSpan timeout, string what)
     {
-        if (timeout < TimeSpan.Zero && timeout != Timeout.InfiniteTimeSpan)
+        if ((timeout < TimeSpan.Zero && timeout != Timeout.InfiniteTimeSpan) || timeout > LongestTimeout)
         {
             throw new ArgumentOutOfRangeException(
-                what, timeout, $"{what} must be zero or more, or Timeout.InfiniteTimeSpan to wait for ever.");
+                what,
+                timeout,
+                $"{what} must be zero to {LongestTimeout.Days} days, or Timeout.InfiniteTimeSpan to wait for ever.");
         }
 
         return timeout;
@@ -170,6 +175,9 @@ public sealed record MemoryRootOptions
         ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(ReclaimDeadline, TimeSpan.Zero);
         ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(HandlerDeadline, TimeSpan.Zero);
         ArgumentOutOfRangeException.ThrowIfLessThan(ReapDelay, TimeSpan.Zero);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(ReclaimDeadline, MemoryGroupOptions.LongestTimeout);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(HandlerDeadline, MemoryGroupOptions.LongestTimeout);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(ReapDelay, MemoryGroupOptions.LongestTimeout);
         long min = MinWatermark;
         long low = LowWatermarkBytes ?? min;
         long high = HighWatermarkBytes ?? low;

@@ -358,7 +358,12 @@ public sealed class MemoryMember : IDisposable, IRosterItem
     internal void Join()
     {
         Space.AddMember(this);
-        if (Space.IsVictim)
+        if (IsExited && Space.RemoveMember(this))
+        {
+            // Its group was closed in between: the exit did not find it in the space.
+            Root.OomKiller.SpaceGone(Space, Group);
+        }
+        else if (Space.IsVictim)
         {
             ReceiveKill("it joined a space that was killed");
         }

@@ -97,8 +97,15 @@ internal sealed class OomContest
             return OomVerdict.Retry;
         }
 
+        // A request that ended while it reclaimed starts no OOM: its sleep ends at once, with the reason.
+        if (_request.IsOver)
+        {
+            return await SleepAsync(null).ConfigureAwait(false);
+        }
+
         if (_root.OomKiller.HasVictimInFlight(_group))
         {
+            _group.Events.Raise(MemoryEvent.Wait);
             return await SleepAsync(null).ConfigureAwait(false);
         }
 

@@ -1,9 +1,9 @@
 // A group's OOM switches and who is told: kill disabled, kill as a whole, handler, policy, registrations.
 //
 // Registering and notifying exclude one another by the root's guard: a signal that is registered around the start of an
-// OOM is raised at least once, because the notifier collects under the guard while the group is marked, and a
-// registration looks for the mark under the same guard. Raising itself happens after the guard; it is a counter
-// increment and cannot block.
+// OOM is raised at least once, because the notifier counts under the guard while the group is marked, and a
+// registration looks for the mark under the same guard; and a signal is never raised after Unregister has returned
+// (S004-8). Counting cannot block and runs nobody's code; whoever awaits the signal is resumed after the guard.
 //
 // Notification goes down: an OOM of G is told to everything registered on G and below it, never above (S004-3). The
 // root accepts registrations and never tells them (S004-10): its OOM is the global path.
@@ -171,15 +171,15 @@ public sealed class OomControl
     // By the winner of the OOM lock, once, while the group is marked.
     internal static void NotifySubtree(MemoryGroup top, OomRequest request)
     {
-        List<OomSignal>? signals = null;
+        List<TaskCompletionSource>? readers = null;
         using (request.Root.EnterGuard())
         {
-            CollectLocked(top, ref signals);
+            CountLocked(top, ref readers);
         }
 
-        foreach (OomSignal signal in signals ?? [])
+        foreach (TaskCompletionSource reader in readers ?? [])
         {
-            signal.Raise();
+            reader.TrySetResult();
         }
     }
 
@@ -225,7 +225,7 @@ public sealed class OomControl
         }
     }
 
-    private static void CollectLocked(MemoryGroup top, ref List<OomSignal>? signals)
+    private static void CountLocked(MemoryGroup top, ref List<TaskCompletionSource>? readers)
     {
         var stack = new Stack<MemoryGroup>();
         stack.Push(top);
@@ -233,7 +233,10 @@ public sealed class OomControl
         {
             foreach (OomRegistration registration in group.Oom._registrations ?? [])
             {
-                (signals ??= []).Add(registration.Signal);
+                if (registration.Signal.Count() is { } reader)
+                {
+                    (readers ??= []).Add(reader);
+                }
             }
 
             foreach (MemoryGroup? child in group.ChildRoster.Read())

@@ -205,7 +205,7 @@ public sealed class OomKiller
     internal OomVerdict ChooseAndKill(OomKill kill, IReadOnlyList<OomCandidate>? ranking)
     {
         // Given up while a handler or policy was asked: nobody dies for a request that nobody makes any more.
-        if (kill.Request.Cancel.IsCancellationRequested)
+        if (kill.Request.IsOver)
         {
             return OomVerdict.Cancelled;
         }

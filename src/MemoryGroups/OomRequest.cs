@@ -44,6 +44,9 @@ internal sealed class OomRequest(MemoryRoot root, MemoryMember? asker, long byte
 
     internal IReadOnlyList<ReclaimStep> Tried => _tried ?? [];
 
+    // Nobody waits for the answer any more: nobody is told, asked or killed for it.
+    internal bool IsOver => Cancel.IsCancellationRequested || Asker is { IsExited: true };
+
     internal TimeSpan Waited => Root.TimeProvider.GetElapsedTime(_startedAt);
 
     internal TimeSpan TimeLeft

@@ -1,9 +1,10 @@
 // The bytes that OOM victims together may use above their groups' limits, so that they can finish and free the rest.
 //
 // A victim that needs 2 MiB to release 2 GiB must get them; many victims must not get more than the reserve between
-// them. What a victim overdraws is noted in its books and comes back as it uncharges or exits.
-// Must stay true: 0 <= used <= size, and used is zero when no victim is left (I8). Follows mm/oom_kill.c in giving
-// victims partial access to reserves rather than all of them.
+// them. What a victim overdraws is noted in its books and comes back as it uncharges or exits; handed to another
+// member it stays in use until that one returns it.
+// Must stay true: 0 <= used <= size, and used is zero when what victims overdrew is returned (I8). Follows
+// mm/oom_kill.c in giving victims partial access to reserves rather than all of them.
 namespace MemoryGroups;
 
 internal sealed class OomReserve(long size)

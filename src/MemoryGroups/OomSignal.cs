@@ -45,10 +45,13 @@ public sealed class OomSignal
         }
     }
 
-    internal void Raise()
+    internal void Raise() => Count()?.TrySetResult();
+
+    // The counting alone, which is fit for a lock; the caller completes what it gets, after the lock.
+    internal TaskCompletionSource? Count()
     {
         Interlocked.Increment(ref _total);
         Interlocked.Increment(ref _count);
-        Interlocked.Exchange(ref _waiter, null)?.TrySetResult();
+        return Interlocked.Exchange(ref _waiter, null);
     }
 }

@@ -55,7 +55,8 @@ public sealed class OomAgeingTests
         MemoryGroup group = world.Root.CreateGroup("group", FullGroup.Sleepy);
         MemoryMember hog = FullGroup.Fill(world, group);
         hog.Uncharge(50);
-        List<Pending> waiting = [.. Enumerable.Range(0, OomRequest.PassesBeforeAged + 6).Select(i => FullGroup.Ask(world, group, 100))];
+        List<Pending> waiting = [.. Enumerable.Range(0, OomRequest.PassesBeforeAged + 6).Select(
+            _ => FullGroup.Ask(world, group, 100))];
 
         world.Advance(group.WaitTimeout / 4);
 

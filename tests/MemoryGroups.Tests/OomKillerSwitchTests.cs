@@ -129,6 +129,23 @@ public sealed class OomKillerSwitchTests
     }
 
     [Fact]
+    [Requirement("B24")]
+    public void Disabling_waits_for_a_killer_that_has_looked_at_the_switch_already()
+    {
+        using var world = new World();
+        Assert.True(world.Root.KillLock.TryAcquire());
+        Task<bool> disabling = world.Root.OomKiller.DisableAsync(TimeSpan.FromSeconds(5)).AsTask();
+        world.Run();
+        Assert.False(disabling.IsCompleted);
+
+        world.Root.KillLock.Release();
+        world.Run();
+
+        Assert.True(disabling.IsCompletedSuccessfully);
+        Assert.True(world.Root.OomKiller.IsDisabled);
+    }
+
+    [Fact]
     public async Task Negative_timeout_of_disabling_is_refused()
     {
         using var world = new World();

@@ -57,7 +57,9 @@ public sealed class OomReaperTests
     {
         using var world = new World();
         (MemoryMember hog, _, FakeMemory memory) = Killed(world, registered: 700);
+        int timers = world.Time.ArmedTimers;
         world.Root.Reaper.Queue(hog.Space);
+        Assert.Equal(timers, world.Time.ArmedTimers);
         world.Advance(TimeSpan.FromSeconds(1));
         world.Root.Reaper.Queue(hog.Space);
 
@@ -214,12 +216,20 @@ public sealed class OomReaperTests
         for (int round = 0; round < 1000; round++)
         {
             var time = new VirtualTime();
-            using var root = new MemoryRoot(new MemoryRootOptions { TimeProvider = time, OomReserveBytes = 0 });
+            using var root = new MemoryRoot(new MemoryRootOptions
+            {
+                TimeProvider = time,
+                OomReserveBytes = 0,
+                PostHook = static item => item.Execute(),
+            });
             MemoryMember hog = root.CreateGroup("tenant").CreateMember("hog");
             FakeMemory[] memories = [.. Enumerable.Range(0, 4).Select(_ => new FakeMemory(hog.Lease(100)))];
             Array.ForEach(memories, hog.Space.AddReapable);
             Assert.NotNull(await root.OomKiller.KillNowAsync());
+
+            // By turns both begin together, and the exit begins when the reaper is known to be at work.
             using var start = new Barrier(2);
+            memories[0].WhenReaped = round % 2 == 0 ? null : start.SignalAndWait;
             Task exit = Task.Run(() =>
             {
                 start.SignalAndWait();
@@ -234,7 +244,11 @@ public sealed class OomReaperTests
 
                 hog.Dispose();
             });
-            start.SignalAndWait();
+            if (round % 2 == 0)
+            {
+                start.SignalAndWait();
+            }
+
             time.Advance(TimeSpan.FromSeconds(2));
             await exit;
 
@@ -260,6 +274,8 @@ public sealed class OomReaperTests
     {
         private int _freed;
 
+        public Action? WhenReaped { get; set; }
+
         public int Freed => Volatile.Read(ref _freed);
 
         public void Free() => Interlocked.Increment(ref _freed);
@@ -267,6 +283,7 @@ public sealed class OomReaperTests
         protected internal override bool TryFree()
         {
             Free();
+            WhenReaped?.Invoke();
             return free is null || free();
         }
     }

@@ -36,9 +36,14 @@ public sealed partial class ReadmeTests
     [InlineData(".ci/run")]
     public void Commands_can_be_run(string command)
     {
-        Assert.SkipUnless(OperatingSystem.IsLinux(), "file modes are a matter of Unix");
-        UnixFileMode mode = File.GetUnixFileMode(Path.Combine(Root, command));
+        if (OperatingSystem.IsWindows())
+        {
+            // File modes are a matter of Unix; there the scripts are run by their shell.
+            Assert.True(File.Exists(Path.Combine(Root, command)));
+            return;
+        }
 
+        UnixFileMode mode = File.GetUnixFileMode(Path.Combine(Root, command));
         Assert.True(mode.HasFlag(UnixFileMode.UserExecute), $"{command} has no run bit");
     }
 

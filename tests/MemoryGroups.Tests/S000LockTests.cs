@@ -276,7 +276,8 @@ public sealed class S000LockTests
     public void Siblings_have_their_ooms_at_the_same_time_and_their_parent_has_to_wait()
     {
         using var world = new World();
-        MemoryGroup parent = world.Root.CreateGroup("parent", new MemoryGroupOptions { Max = 2000, KillDisabled = true });
+        MemoryGroup parent = world.Root.CreateGroup(
+            "parent", new MemoryGroupOptions { Max = 2000, KillDisabled = true });
         MemoryGroup left = parent.CreateGroup("left", FullGroup.Sleepy);
         MemoryGroup right = parent.CreateGroup("right", FullGroup.Sleepy);
         FullGroup.Fill(world, left);

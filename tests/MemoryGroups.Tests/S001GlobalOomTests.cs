@@ -182,9 +182,12 @@ public sealed class S001GlobalOomTests
         world.AssertQuiet(leftAtRoot: 1000);
     }
 
-    [Fact]
+    [Theory]
+    [InlineData(400, true)]
+    [InlineData(399, false)]
     [Requirement("S001-10")]
-    public void Last_attempt_takes_what_a_parallel_kill_freed_only_above_the_high_watermark()
+    [Requirement("S001-11")]
+    public void Last_attempt_leaves_the_high_watermark_free_also_for_whom_the_gate_refused(long freed, bool granted)
     {
         using var world = new World(1000, static options => options with
         {
@@ -194,20 +197,35 @@ public sealed class S001GlobalOomTests
         });
         MemoryGroup tenant = world.Root.CreateGroup("tenant");
         MemoryMember hog = tenant.CreateMember("hog");
-        MemoryMember asker = tenant.CreateMember("asker");
         Assert.True(world.Charge(hog, 900).Granted);
-        bool grantedAtHigh = false;
-        world.Once(ProbePoint.BeforeKillLock, () => hog.Uncharge(399));
-        world.Once(ProbePoint.ChargeRefused, () => Assert.Fail("a full root is no group's contest"));
+        world.Once(ProbePoint.BeforeKillLock, () => hog.Uncharge(freed));
 
-        // 399 free above MIN, 199 above HIGH: too little for the attempt, enough for starting over.
-        Pending asking = world.Charge(asker, 200);
-        grantedAtHigh = world.Trace.Count(static point => point == ProbePoint.BeforeKillLock) == 1;
+        Pending asking = world.Charge(tenant.CreateMember("asker"), 200, ChargeFlags.Confined);
 
-        Assert.True(asking.Granted);
-        Assert.True(grantedAtHigh);
+        Assert.Equal(granted, asking.Granted);
         Assert.False(hog.IsKilled);
-        Assert.Equal(701, world.Root.Usage);
+        Assert.Equal(900 - freed + (granted ? 200 : 0), world.Root.Usage);
+    }
+
+    [Fact]
+    [Requirement("S001-10")]
+    public void Memory_that_a_parallel_kill_freed_above_the_min_watermark_spares_the_next_victim()
+    {
+        using var world = new World(1000, static options => options with
+        {
+            MinWatermarkBytes = 100,
+            LowWatermarkBytes = 100,
+            HighWatermarkBytes = 300,
+        });
+        MemoryGroup tenant = world.Root.CreateGroup("tenant");
+        MemoryMember hog = tenant.CreateMember("hog");
+        Assert.True(world.Charge(hog, 900).Granted);
+        world.Once(ProbePoint.BeforeKillLock, () => hog.Uncharge(200));
+
+        Assert.True(world.Charge(tenant.CreateMember("asker"), 200).Granted);
+
+        Assert.False(hog.IsKilled);
+        Assert.DoesNotContain(ProbePoint.ChargeRefused, world.Trace);
     }
 
     [Fact]

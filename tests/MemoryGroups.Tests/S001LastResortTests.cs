@@ -168,6 +168,7 @@ public sealed class S001LastResortTests
     }
 
     [Fact]
+    [Requirement("S001-6")]
     [Requirement("S001-17")]
     public void Memory_freed_by_the_chain_vetoes_the_kill_of_this_round_even_when_it_is_too_little()
     {

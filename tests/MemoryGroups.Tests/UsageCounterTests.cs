@@ -1,0 +1,250 @@
+// The hierarchical counter: a charge shows at every level or at none, and the level that refused is named.
+namespace MemoryGroups.Tests;
+
+public sealed class UsageCounterTests
+{
+    [Fact]
+    [Requirement("M1")]
+    public void Lowest_group_without_room_is_the_one_that_refuses()
+    {
+        using var tree = new Chain(top: 100, middle: 50, leaf: 10);
+
+        Assert.False(tree.Leaf.Counter.TryCharge(11, 0, out UsageCounter? byLeaf));
+        Assert.Same(tree.Leaf.Counter, byLeaf);
+        Assert.False(tree.Middle.Counter.TryCharge(51, 0, out UsageCounter? byMiddle));
+        Assert.Same(tree.Middle.Counter, byMiddle);
+        Assert.True(tree.Top.Counter.TryCharge(91, 0, out UsageCounter? byNobody));
+        Assert.Null(byNobody);
+        Assert.False(tree.Leaf.Counter.TryCharge(10, 0, out UsageCounter? byTop));
+        Assert.Same(tree.Top.Counter, byTop);
+    }
+
+    [Fact]
+    [Requirement("M1")]
+    public void Exactly_the_limit_fits_and_a_byte_more_does_not()
+    {
+        using var tree = new Chain(top: 100, middle: 100, leaf: 100);
+
+        Assert.True(tree.Leaf.Counter.TryCharge(100, 0, out _));
+        Assert.False(tree.Leaf.Counter.TryCharge(1, 0, out _));
+        Assert.True(tree.Leaf.Counter.TryCharge(0, 0, out _));
+    }
+
+    [Fact]
+    [Requirement("M1")]
+    public void Refused_charge_shows_nowhere_and_counts_where_it_was_refused()
+    {
+        using var tree = new Chain(top: 100, middle: 50, leaf: 80);
+        Assert.True(tree.Middle.Counter.TryCharge(50, 0, out _));
+
+        Assert.False(tree.Leaf.Counter.TryCharge(5, 0, out _));
+
+        Assert.Equal((50, 50, 0), tree.Usage);
+        Assert.Equal(0, tree.Leaf.PeakUsage);
+        Assert.Equal((0, 1, 0), (tree.Leaf.RefusalCount, tree.Middle.RefusalCount, tree.Top.RefusalCount));
+    }
+
+    [Fact]
+    [Requirement("T19")]
+    public async Task Failing_charges_from_many_threads_change_no_counter()
+    {
+        const int threads = 8;
+        const int charges = 125;
+        using var tree = new Chain(top: 1000, middle: 500, leaf: 1000);
+        Assert.True(tree.Middle.Counter.TryCharge(500, 0, out _));
+        MemoryMember member = tree.Leaf.CreateMember("member");
+        using var start = new Barrier(threads);
+
+        await Task.WhenAll(Enumerable.Repeat<Action>(
+            () =>
+            {
+                start.SignalAndWait();
+                for (int i = 0; i < charges; i++)
+                {
+                    Assert.False(member.TryCharge(1));
+                    var error = Assert.Throws<MemoryLimitExceededException>(
+                        () => member.Charge(1, ChargeFlags.NoRetry));
+                    Assert.Equal(tree.Middle.Path, error.GroupPath);
+                }
+            },
+            threads).Select(OnItsOwnThread));
+
+        Assert.Equal((500, 500, 0), tree.Usage);
+        Assert.Equal(0, tree.Leaf.RefusalCount);
+        Assert.Equal(0, tree.Top.RefusalCount);
+        Assert.True(tree.Middle.RefusalCount >= threads * charges * 2);
+    }
+
+    [Fact]
+    [Requirement("T15")]
+    public void Ancestor_limit_is_enforced_and_named_in_the_report()
+    {
+        using var world = new World();
+        MemoryGroup parent = world.Root.CreateGroup("parent", new MemoryGroupOptions { Max = 1000 });
+        MemoryGroup child = parent.CreateGroup("child", new MemoryGroupOptions { Max = 1003 });
+        MemoryMember grower = child.CreateMember("grower");
+        Assert.True(world.Charge(grower, 1000).Granted);
+
+        world.Charge(grower, 2).Failed<OomKilledException>();
+
+        Assert.True(grower.IsKilled);
+        Assert.Equal(parent.Path, Assert.Single(world.Root.Reports.Latest()).RefusingGroup);
+        Assert.Equal(1, parent.Events.Local.Oom);
+        Assert.Equal(0, child.Events.Local.Oom);
+    }
+
+    [Fact]
+    public void Forced_charge_goes_over_every_limit_but_the_roots()
+    {
+        using var world = new World(1000);
+        MemoryGroup group = world.Root.CreateGroup("group", new MemoryGroupOptions { Max = 100 });
+        UsageCounter counter = group.Counter;
+
+        Assert.True(counter.TryForce(500, 0, evenAtRoot: false));
+        Assert.False(counter.TryForce(501, 0, evenAtRoot: false));
+        Assert.Equal(500, group.Usage);
+        Assert.Equal(500, world.Root.Usage);
+        Assert.False(counter.TryForce(500, rootFloor: 1, evenAtRoot: false));
+        Assert.True(counter.TryForce(501, 0, evenAtRoot: true));
+        Assert.Equal(1001, world.Root.Usage);
+        Assert.Equal(1001, group.PeakUsage);
+        counter.Uncharge(1001);
+    }
+
+    [Fact]
+    [Requirement("M3")]
+    public void Peak_keeps_the_highest_usage_until_it_is_reset()
+    {
+        using var tree = new Chain(top: 100, middle: 100, leaf: 100);
+        Assert.True(tree.Leaf.Counter.TryCharge(70, 0, out _));
+        tree.Leaf.Counter.Uncharge(50);
+
+        Assert.Equal(70, tree.Leaf.PeakUsage);
+        tree.Leaf.ResetPeak();
+        Assert.Equal(20, tree.Leaf.PeakUsage);
+        Assert.Equal(70, tree.Top.PeakUsage);
+    }
+
+    [Fact]
+    [Requirement("M4")]
+    public void Uncharge_below_zero_is_reported_and_clamped()
+    {
+        var root = new MemoryRoot(new MemoryRootOptions());
+        root.Books.AssertInDebug = false;
+        MemoryGroup group = root.CreateGroup("group");
+
+        group.Counter.Uncharge(10);
+
+        Assert.Equal(0, group.Usage);
+        Assert.Equal(0, root.Usage);
+        Assert.Contains(group.Path, root.FirstBooksError!, StringComparison.Ordinal);
+        Assert.True(group.Counter.TryCharge(5, 0, out _));
+        Assert.Equal(5, root.Usage);
+    }
+
+    [Fact]
+    [Requirement("M5")]
+    [Requirement("T20")]
+    public async Task Limit_that_was_lowered_with_everything_below_it_admits_nothing_more()
+    {
+        const int threads = 3;
+        const int rounds = 200_000;
+        using var tree = new Chain(top: long.MaxValue, middle: long.MaxValue, leaf: 1008);
+        UsageCounter leaf = tree.Leaf.Counter;
+        Assert.True(leaf.TryCharge(1000, 0, out _));
+        int lowered = 0;
+        int wronglyGranted = 0;
+        int running = threads;
+        using var start = new Barrier(threads + 1);
+        void Charge()
+        {
+            start.SignalAndWait();
+            for (int i = 0; i < rounds; i++)
+            {
+                if (leaf.TryCharge(2, 0, out _))
+                {
+                    // Our bytes are in the usage: who lowered the limit after they came would have seen them.
+                    Interlocked.Add(ref wronglyGranted, Volatile.Read(ref lowered));
+                    leaf.Uncharge(2);
+                }
+            }
+
+            Interlocked.Decrement(ref running);
+        }
+
+        void Toggle()
+        {
+            start.SignalAndWait();
+            while (Volatile.Read(ref running) > 0)
+            {
+                if (leaf.SetLimit(1001) <= 1001)
+                {
+                    Volatile.Write(ref lowered, 1);
+                    for (int look = 0; look < 50; look++)
+                    {
+                        Volatile.Read(ref running);
+                    }
+
+                    Volatile.Write(ref lowered, 0);
+                }
+
+                leaf.SetLimit(1008);
+            }
+        }
+
+        await Task.WhenAll(Enumerable.Repeat<Action>(Charge, threads).Append(Toggle).Select(OnItsOwnThread));
+
+        Assert.Equal(0, wronglyGranted);
+        Assert.Equal((1000, 1000, 1000), tree.Usage);
+        Assert.True(tree.Leaf.PeakUsage <= 1008, $"peak {tree.Leaf.PeakUsage}");
+    }
+
+    [Fact]
+    public void Decrease_wakes_only_after_every_level_has_fallen()
+    {
+        using var world = new World();
+        MemoryGroup parent = world.Root.CreateGroup("parent", FullGroup.Sleepy);
+        MemoryGroup child = parent.CreateGroup("child", FullGroup.Sleepy);
+        MemoryMember hog = FullGroup.Fill(world, child);
+        Pending asking = FullGroup.Ask(world, child, 100);
+
+        hog.Uncharge(100);
+        world.Run();
+
+        Assert.True(asking.Granted);
+        Assert.Single(world.Trace, static point => point == ProbePoint.ChargeRefused);
+    }
+
+    private static Task OnItsOwnThread(Action body) => Task.Factory.StartNew(
+        body, TestContext.Current.CancellationToken, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+
+    // Three groups below each other; the usage is read from the top down.
+    private sealed class Chain : IDisposable
+    {
+        private readonly World _world = new();
+
+        public Chain(long top, long middle, long leaf)
+        {
+            Top = _world.Root.CreateGroup("top", new MemoryGroupOptions { Max = top });
+            Middle = Top.CreateGroup("middle", new MemoryGroupOptions { Max = middle });
+            Leaf = Middle.CreateGroup("leaf", new MemoryGroupOptions { Max = leaf });
+        }
+
+        public MemoryGroup Top { get; }
+
+        public MemoryGroup Middle { get; }
+
+        public MemoryGroup Leaf { get; }
+
+        public (long Top, long Middle, long Leaf) Usage => (Top.Usage, Middle.Usage, Leaf.Usage);
+
+        // The tests charge the counters themselves, past any member: what is left is theirs.
+        public void Dispose()
+        {
+            Leaf.Counter.Uncharge(Leaf.Usage);
+            Middle.Counter.Uncharge(Middle.Usage);
+            Top.Counter.Uncharge(Top.Usage);
+            _world.Dispose();
+        }
+    }
+}
