@@ -1,0 +1,220 @@
+// Opening, closing, and what a caller can do wrong: each has one clear error.
+
+using System.Runtime.InteropServices;
+using Microsoft.Data.Sqlite;
+using static MemoryGroups.Sqlite.Tests.TestDatabase;
+
+namespace MemoryGroups.Sqlite.Tests;
+
+public sealed class SessionTests
+{
+    private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(60);
+
+    private static CancellationToken Abort => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public void Null_argument_is_an_argument_error()
+    {
+        using var database = new TestDatabase();
+        MemoryGroup group = database.Group();
+        SqliteSession session = database.Open(group);
+
+        Assert.Throws<ArgumentNullException>("connectionString", () => SqliteSession.Open(null!, group, "s"));
+        Assert.Throws<ArgumentNullException>("group", () => SqliteSession.Open("", null!, "s"));
+        Assert.Throws<ArgumentNullException>("name", () => SqliteSession.Open("", group, null!));
+        Assert.Throws<ArgumentNullException>("queryName", () => { _ = session.RunAsync(null!, _ => 1, Abort); });
+        Assert.Throws<ArgumentNullException>("query", () => { _ = session.RunAsync<int>("q", null!, Abort); });
+        Assert.Throws<ArgumentNullException>("unattributed", () => SqliteMemory.Install(null!));
+        Assert.Throws<ArgumentNullException>("unattributed", () => SqliteMemory.Attribute(null!));
+    }
+
+    [Fact]
+    public async Task Name_that_no_member_may_have_is_an_argument_error()
+    {
+        using var database = new TestDatabase();
+        MemoryGroup group = database.Group();
+        SqliteSession session = database.Open(group);
+
+        Assert.Throws<ArgumentException>(() => SqliteSession.Open(database.ConnectionString, group, "a/b"));
+        await Assert.ThrowsAsync<ArgumentException>(() => session.RunAsync("", _ => 1, Abort));
+        Assert.Throws<ArgumentException>(() => SqliteSession.Open("Colour=red", group, "s"));
+        Assert.Equal("session", Assert.Single(group.Members).Name);
+        Assert.Equal(1, await session.RunAsync("fine", _ => 1, Abort));
+    }
+
+    [Fact]
+    public void File_that_cannot_be_opened_is_SQLite_s_error_and_leaves_no_member()
+    {
+        using var database = new TestDatabase();
+        MemoryGroup group = database.Group();
+        long before = SqliteMemory.BytesInUse;
+
+        SqliteException error = Assert.Throws<SqliteException>(
+            () => SqliteSession.Open("Data Source=/no/such/folder/test.db", group, "s"));
+
+        Assert.Equal(14, error.SqliteErrorCode);
+        Assert.Empty(group.Members);
+
+        // The half-open connection is closed by the finalizer thread.
+        GC.Collect();
+        GC.WaitForPendingFinalizers();
+        Assert.Equal(before, SqliteMemory.BytesInUse);
+    }
+
+    [Fact]
+    public async Task Closed_session_says_that_it_is_closed()
+    {
+        using var database = new TestDatabase();
+        SqliteSession session = database.Open(database.Group());
+        session.Dispose();
+        session.Dispose();
+
+        ObjectDisposedException error =
+            await Assert.ThrowsAsync<ObjectDisposedException>(() => session.RunAsync("q", _ => 1, Abort));
+
+        Assert.Contains("root/tenant/session", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Session_closed_while_a_query_runs_interrupts_it_and_is_closed_when_it_has_ended()
+    {
+        using var database = new TestDatabase();
+        MemoryGroup group = database.Group();
+        SqliteSession session = database.Open(group);
+        long before = SqliteMemory.BytesInUse;
+
+        Task<long> query = session.RunAsync("endless", connection => RunForEver(connection, session.Dispose), Abort);
+        ObjectDisposedException error =
+            await Assert.ThrowsAsync<ObjectDisposedException>(() => query.WaitAsync(Deadline, Abort));
+
+        Assert.IsType<SqliteException>(error.InnerException);
+        Assert.Empty(group.Members);
+        Assert.True(SqliteMemory.BytesInUse < before);
+    }
+
+    [Fact]
+    public async Task Second_query_at_the_same_time_is_refused_by_name()
+    {
+        using var database = new TestDatabase();
+        SqliteSession session = database.Open(database.Group());
+        using var cancel = new CancellationTokenSource();
+        var started = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        Task<long> first = session.RunAsync(
+            "first", connection => RunForEver(connection, () => started.TrySetResult()), cancel.Token);
+        await started.Task.WaitAsync(Deadline, Abort);
+
+        InvalidOperationException error =
+            await Assert.ThrowsAsync<InvalidOperationException>(() => session.RunAsync("second", _ => 1, Abort));
+
+        Assert.Contains("'first'", error.Message, StringComparison.Ordinal);
+        Assert.Contains("'second'", error.Message, StringComparison.Ordinal);
+        await cancel.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => first.WaitAsync(Deadline, Abort));
+        Assert.Equal(1, await session.RunAsync("third", _ => 1, Abort));
+    }
+
+    [Fact]
+    public async Task Group_closed_while_a_query_runs_ends_it_and_the_books_stay_right()
+    {
+        using var database = new TestDatabase();
+        MemoryGroup group = database.Group();
+        SqliteSession session = database.Open(group);
+
+        ObjectDisposedException error = await Assert.ThrowsAsync<ObjectDisposedException>(
+            () => session.RunAsync("q", connection =>
+            {
+                group.Dispose();
+                return Sort(connection, 100_000);
+            }, Abort).WaitAsync(Deadline, Abort));
+
+        Assert.IsType<SqliteException>(error.InnerException);
+        await Assert.ThrowsAsync<ObjectDisposedException>(() => session.RunAsync("next", _ => 1, Abort));
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Query_that_closes_the_connection_closes_the_session_and_breaks_nothing(bool opensAgain)
+    {
+        using var database = new TestDatabase();
+        MemoryGroup group = database.Group();
+        SqliteSession session = database.Open(group);
+
+        InvalidOperationException error = await Assert.ThrowsAsync<InvalidOperationException>(
+            () => session.RunAsync("closer", connection =>
+            {
+                connection.Close();
+                if (opensAgain)
+                {
+                    connection.Open();
+                }
+
+                return 1;
+            }, Abort));
+
+        Assert.Contains("'closer'", error.Message, StringComparison.Ordinal);
+        await Assert.ThrowsAsync<ObjectDisposedException>(() => session.RunAsync("next", _ => 1, Abort));
+        Assert.Empty(group.Members);
+        Assert.Equal(0, group.UsageLower);
+    }
+
+    [Fact]
+    public async Task Query_flows_the_caller_s_async_locals_and_runs_on_the_session_s_thread()
+    {
+        using var database = new TestDatabase();
+        SqliteSession session = database.Open(database.Group());
+        var local = new AsyncLocal<string> { Value = "here" };
+
+        (string? Value, int Thread, string? Name) first = await session.RunAsync(
+            "q", _ => (local.Value, Environment.CurrentManagedThreadId, Thread.CurrentThread.Name), Abort);
+        int second = await session.RunAsync("q", _ => Environment.CurrentManagedThreadId, Abort);
+
+        Assert.Equal(("here", "root/tenant/session"), (first.Value, first.Name));
+        Assert.Equal(first.Thread, second);
+    }
+
+    [Fact]
+    public void Second_installation_is_refused_and_changes_nothing()
+    {
+        InvalidOperationException error =
+            Assert.Throws<InvalidOperationException>(() => SqliteMemory.Install(ModuleStart.Unattributed));
+
+        Assert.Contains("SqliteMemory.Attribute", error.Message, StringComparison.Ordinal);
+        Assert.True(SqliteMemory.IsInstalled);
+    }
+
+    [Fact]
+    public async Task Installation_after_SQLite_was_used_says_what_to_do()
+    {
+        string said = await ChildScenario.RunAsync(nameof(ChildScenario.InstallAfterUse));
+
+        Assert.StartsWith("InvalidOperationException: SQLite is in use already", said, StringComparison.Ordinal);
+        Assert.Contains("at the start of the program", said, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Session_without_installation_says_what_to_do()
+    {
+        string said = await ChildScenario.RunAsync(nameof(ChildScenario.OpenWithoutInstall));
+
+        Assert.StartsWith("InvalidOperationException: SQLite's memory is not governed yet", said, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Missing_native_library_is_named_with_the_package_that_brings_it()
+    {
+        DllNotFoundException error = Assert.Throws<DllNotFoundException>(() => SqliteNative.Load("no_such_library"));
+
+        Assert.Contains("'no_such_library'", error.Message, StringComparison.Ordinal);
+        Assert.Contains("SQLitePCLRaw.bundle_e_sqlite3", error.Message, StringComparison.Ordinal);
+        Assert.DoesNotContain("\n", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Platform_whose_calls_differ_is_refused()
+    {
+        Assert.Throws<PlatformNotSupportedException>(() => SqliteNative.ThrowIfUnsupported(true, Architecture.Arm64));
+        SqliteNative.ThrowIfUnsupported(true, Architecture.X64);
+        SqliteNative.ThrowIfUnsupported(false, Architecture.Arm64);
+    }
+}
