@@ -1,0 +1,31 @@
+// The hidden command `memgroups phase NAME`: this program as the child of itself. Not for people; its options are the
+// parent's own words (DemoOptions.ToArguments).
+
+using System.CommandLine;
+
+namespace MemoryGroups.Cli;
+
+internal static class PhaseCommand
+{
+    internal const string Name = "phase";
+
+    internal static Command Create(TimeProvider clock)
+    {
+        var phase = new Argument<string>("phase");
+        var data = new Option<string>("--data") { Required = true };
+        var budget = new Option<string?>("--budget");
+        var seconds = new Option<string?>("--seconds");
+        var seed = new Option<string?>("--seed");
+        var command = new Command(Name) { phase, data, budget, seconds, seed };
+        command.Hidden = true;
+        command.SetAction(async (parsed, _) =>
+        {
+            DemoOptions options =
+                DemoOptions.Parse(parsed.GetValue(budget), parsed.GetValue(seconds), parsed.GetValue(seed));
+            bool governed = parsed.GetValue(phase) == DemoPhase.Governed;
+            await DemoPhase.RunAsChildAsync(options, parsed.GetRequiredValue(data), governed, clock);
+            return 0;
+        });
+        return command;
+    }
+}

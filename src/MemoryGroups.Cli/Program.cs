@@ -1,0 +1,56 @@
+// The entry: finds the command, and turns what goes wrong into one line. Exit codes: a command's own; 2 for what the
+// person who typed it can put right; an escaping exception (a defect) keeps its stack trace and the runtime's code.
+
+using System.CommandLine;
+
+namespace MemoryGroups.Cli;
+
+internal static class Program
+{
+    private const int UsageError = 2;
+
+    private static Task<int> Main(string[] arguments) => RunAsync(arguments, TimeProvider.System, Console.Error);
+
+    internal static async Task<int> RunAsync(string[] arguments, TimeProvider clock, TextWriter errors)
+    {
+        var root = new RootCommand("Memory control groups inside a .NET process.")
+        {
+            DemoCommand.Create(clock),
+            PhaseCommand.Create(clock),
+        };
+        ParseResult parsed = root.Parse(arguments);
+        string command = "memgroups";
+        if (parsed.CommandResult.Command is var chosen && chosen != root) command += " " + chosen.Name;
+        if (parsed.Errors.Count > 0)
+        {
+            await errors.WriteLineAsync($"{command}: {Problem(parsed)} See '{command} --help'.");
+            return UsageError;
+        }
+
+        try
+        {
+            // The commands handle signals and errors themselves: a second handler would race with theirs.
+            return await parsed.InvokeAsync(new InvocationConfiguration
+            {
+                EnableDefaultExceptionHandler = false,
+                ProcessTerminationTimeout = null,
+            });
+        }
+        catch (DemoUsageException e)
+        {
+            await errors.WriteLineAsync($"{command}: {e.Message}");
+            return UsageError;
+        }
+    }
+
+    // What was typed and is not known is named first: the parser's own first error can be a consequence of it.
+    private static string Problem(ParseResult parsed)
+    {
+        if (parsed.UnmatchedTokens.Count == 0) return Shown.FirstLine(parsed.Errors[0].Message);
+        string unknown = parsed.UnmatchedTokens[0];
+        string what = unknown.StartsWith('-') ? "option"
+            : parsed.CommandResult.Command is RootCommand ? "command"
+            : "argument";
+        return $"unknown {what} '{unknown}'.";
+    }
+}
