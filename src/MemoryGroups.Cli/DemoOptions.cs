@@ -31,9 +31,9 @@ internal sealed record DemoOptions
     internal string? JsonFile { get; init; }
 
     // Measured: the runtime, the managed heap and stacks of a phase take 75 to 110 MiB, and what the C allocator keeps
-    // between and after SQLite's blocks up to two fifths of the budget. So a governed phase fits below the cap with
+    // between and after SQLite's blocks up to two thirds of the budget. So a governed phase fits below the cap with
     // room to spare, and two big queries without governing do not.
-    internal long CapBytes => BudgetBytes + BudgetBytes / 2 + (128L << 20);
+    internal long CapBytes => 2 * BudgetBytes + (96L << 20);
 
     // Each value may be null: not given.
     internal static DemoOptions Parse(string? budget, string? seconds, string? seed) => new()

@@ -17,7 +17,7 @@ internal sealed record PhaseOutcome(
     PhaseEnd? End);
 
 // What is known while the phase runs.
-internal sealed record PhaseView(PhaseLine Line, long RssBytes, IReadOnlyList<KillRow> Kills);
+internal sealed record PhaseView(PhaseLine Line, long RssBytes);
 
 internal sealed class PhaseProcess
 {
@@ -125,7 +125,7 @@ internal sealed class PhaseProcess
             _last = line;
             _kills.AddRange(line.Kills);
             _end = line.End ?? _end;
-            show(new PhaseView(line, Interlocked.Read(ref _rssBytes), [.. _kills]));
+            show(new PhaseView(line, Interlocked.Read(ref _rssBytes)));
         }
     }
 

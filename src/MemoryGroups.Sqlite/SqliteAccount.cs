@@ -1,24 +1,24 @@
 // The books of one owner of SQLite's memory: a query, a session, or whoever runs ungoverned calls.
 //
-// Each block remembers its account, not its member. When the owner goes and blocks stay behind (a query that has read pages
-// into the cache, a session whose file others have open), the account is handed over: its bytes pass to the heir's account
-// and member at once, and a block that is freed later finds its way through the heir. No block is touched, so a handover
-// costs the same for one block as for a million.
+// Each block remembers its account, not its member. When the owner goes and blocks stay behind (a query that has read
+// pages into the cache, a session whose file others have open), the account is handed over: its bytes pass to the
+// heir's account and member at once, and a block that is freed later finds its way through the heir. No block is
+// touched, so a handover costs the same for one block as for a million.
 //
 //   query's account --(query ends)--> session's account --(session closes)--> the unattributed account
 //
-// Bytes in use and the state of the handover share one long (charges are multiples of 16, the low bits are free), so each
-// free knows from its own subtraction whether it came before or after: before, it returns to this account's member; after,
-// to the heir. In between (Moving) it spins for the few instructions that the handover takes.
+// Bytes in use and the state of the handover share one long (charges are multiples of 16, the low bits are free), so
+// each free knows from its own subtraction whether it came before or after: before, it returns to this account's
+// member; after, to the heir. In between (Moving) it spins for the few instructions that the handover takes.
 //
-// Credit is what a refused query keeps charged although SQLite has freed it. SQLite answers a refusal by taking the whole
-// statement back; if the bytes went back as well, the OOM killer would find a query that holds nothing and kill whoever is
-// left. A page fault keeps its memory while it waits; so does a refused query: from the refusal on, what it frees turns into
-// credit, which its next try uses up before it charges anything.
+// Credit is what a refused query keeps charged although SQLite has freed it. SQLite answers a refusal by taking the
+// whole statement back; if the bytes went back as well, the OOM killer would find a query that holds nothing and kill
+// whoever is left. A page fault keeps its memory while it waits; so does a refused query: from the refusal on, what it
+// frees turns into credit, which its next try uses up before it charges anything.
 //
-// Must stay true: charged to the member = in use + credit; only the thread for which an account is current adds to it (the
-// unattributed account excepted, which everybody adds to); a handed-over account is never current again. Follows obj_cgroup
-// reparenting in mm/memcontrol.c.
+// Must stay true: charged to the member = in use + credit; only the thread for which an account is current adds to it
+// (the unattributed account excepted, which everybody adds to); a handed-over account is never current again. Follows
+// obj_cgroup reparenting in mm/memcontrol.c.
 namespace MemoryGroups.Sqlite;
 
 internal sealed class SqliteAccount
@@ -100,8 +100,8 @@ internal sealed class SqliteAccount
         }
     }
 
-    // The refused bytes have been charged to the member: the next try may use them, and what it frees stays credit up to
-    // what it has now.
+    // The refused bytes have been charged to the member: the next try may use them, and what it frees stays credit up
+    // to what it has now.
     internal void AddCredit(long bytes)
     {
         long seen = Volatile.Read(ref _credit);
@@ -158,8 +158,8 @@ internal sealed class SqliteAccount
         }
     }
 
-    // Only the unattributed account gets here: it was replaced between the charge and the addition. The block names this
-    // account, so the bytes stay in its state; the heir answers for them.
+    // Only the unattributed account gets here: it was replaced between the charge and the addition. The block names
+    // this account, so the bytes stay in its state; the heir answers for them.
     private void PassOn(long bytes)
     {
         WaitForHeir().Inherit(this, bytes);

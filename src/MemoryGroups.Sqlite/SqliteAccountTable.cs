@@ -1,8 +1,8 @@
 // Numbers for accounts, because a block's header can hold a number but not a reference the garbage collector would see.
 //
-// A number is looked up on every free, so reading takes no lock: the array is replaced when it grows, and a number is only
-// looked up by who holds a block of it, that is after it was given out. It is given out again when its account is handed over
-// and its last block is freed.
+// A number is looked up on every free, so reading takes no lock: the array is replaced when it grows, and a number is
+// only looked up by who holds a block of it, that is after it was given out. It is given out again when its account is
+// handed over and its last block is freed.
 //
 // Must stay true: number 0 is never given out, so that a header of zeros is recognized as damaged.
 namespace MemoryGroups.Sqlite;
@@ -14,7 +14,8 @@ internal static class SqliteAccountTable
     private static SqliteAccount?[] _accounts = new SqliteAccount?[64];
     private static int _used = 1;
 
-    // In use by all accounts together. Exact while nobody allocates; each byte is counted once, at whoever answers for it.
+    // In use by all accounts together. Exact while nobody allocates; each byte is counted once, at whoever answers for
+    // it.
     internal static long BytesInUse
     {
         get

@@ -2,13 +2,14 @@
 //
 //   | guard 8 | account 4 | size 4 | what SQLite gets, 16-aligned ...
 //
-// An allocation is charged to the account that is current on its thread, else to the unattributed one; a free goes to the
-// account in the header, on whatever thread it happens. SQLite holds its locks here, so nothing here waits, reclaims or
-// runs user code: what does not fit is refused by a null pointer, which SQLite turns into SQLITE_NOMEM, and what can be done
-// about it is done when SQLite has unwound (SqliteRun). The charge is made before the memory is taken and returned after
-// the memory is.
+// An allocation is charged to the account that is current on its thread, else to the unattributed one; a free goes to
+// the account in the header, on whatever thread it happens. SQLite holds its locks here, so nothing here waits,
+// reclaims or runs user code: what does not fit is refused by a null pointer, which SQLite turns into SQLITE_NOMEM, and
+// what can be done about it is done when SQLite has unwound (SqliteRun). The charge is made before the memory is taken
+// and returned after the memory is.
 //
-// Must stay true: no exception leaves a callback; no callback allocates managed memory, unless a charge leaves its fast path.
+// Must stay true: no exception leaves a callback; no callback allocates managed memory, unless a charge leaves its fast
+// path.
 using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
@@ -116,8 +117,8 @@ internal static unsafe class SqliteBlocks
         owner.Uncharge(charge);
     }
 
-    // Growing is paid by who grows: in full when the block was another's, which thereby changes hands. Shrinking gives the
-    // owner the difference.
+    // Growing is paid by who grows: in full when the block was another's, which thereby changes hands. Shrinking gives
+    // the owner the difference.
     internal static void* Resize(void* block, int bytes)
     {
         if (block is null || bytes <= 0)
@@ -163,7 +164,8 @@ internal static unsafe class SqliteBlocks
         if (header->Guard != Guard || SqliteAccountTable.Find(header->Account) is not { } found)
         {
             // Going on would free something else, or charge somebody else: the heap is damaged either way.
-            Environment.FailFast("SQLite passed a block that this allocator did not make, has freed, or that was overwritten.");
+            Environment.FailFast("SQLite passed a block that this allocator did not make, has freed, or that "
+                + "was overwritten.");
             throw new UnreachableException();
         }
 

@@ -1,6 +1,8 @@
-// What a query's exception says: SQLite was refused memory, SQLite was interrupted, or something that is none of our business.
+// What a query's exception says: SQLite was refused memory, SQLite was interrupted, or something that is none of our
+// business.
 //
-// The query's own code stands between SQLite and us and may have wrapped the exception, so the whole chain is looked at.
+// The query's own code stands between SQLite and us and may have wrapped the exception, so the whole chain is looked
+// at.
 using Microsoft.Data.Sqlite;
 
 namespace MemoryGroups.Sqlite;
@@ -19,11 +21,13 @@ internal static class SqliteFailure
         || IsOutOfMemory(error);
 
     internal static InvalidOperationException Abandoned(string query) => new(
-        $"The query '{query}' returned while one of its statements was still running. Read results to their end, or dispose "
+        $"The query '{query}' returned while one of its statements was still running. Read results to their "
+            + "end, or dispose "
         + "the reader, before the query returns: a reader cannot be used after it.");
 
     internal static InvalidOperationException ConnectionClosed(string query) => new(
-        $"The query '{query}' closed the connection of its session, which is closed now as well. The connection belongs to the "
+        $"The query '{query}' closed the connection of its session, which is closed now as well. The "
+            + "connection belongs to the "
         + "session: leave it open, and dispose the session.");
 
     private static SqliteException? Find(Exception? error)

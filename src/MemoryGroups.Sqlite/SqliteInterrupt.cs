@@ -1,15 +1,17 @@
 // Stops what runs on one connection, and nothing that runs after it.
 //
-// sqlite3_interrupt alone loses and leaks: SQLite forgets an interrupt when the next statement starts (a kill between two
-// statements of one query would be lost), and remembers it as long as any statement is active (an abandoned cursor would get
-// the next query interrupted). So the order to stop is a flag of ours, which SQLite's progress handler reads every so many
-// steps; sqlite3_interrupt only makes it quicker, and reaches what the progress handler does not see.
+// sqlite3_interrupt alone loses and leaks: SQLite forgets an interrupt when the next statement starts (a kill between
+// two statements of one query would be lost), and remembers it as long as any statement is active (an abandoned cursor
+// would get the next query interrupted). So the order to stop is a flag of ours, which SQLite's progress handler reads
+// every so many steps; sqlite3_interrupt only makes it quicker, and reaches what the progress handler does not see.
 //
-// Waiting for another connection's lock, a command tries the same statement again and again, each time for a few steps only:
-// too few for the progress handler. The busy handler, called in each of those tries, then makes it look at every step.
+// Waiting for another connection's lock, a command tries the same statement again and again, each time for a few steps
+// only: too few for the progress handler. The busy handler, called in each of those tries, then makes it look at every
+// step.
 //
-// Must stay true: Stop does nothing unless its run is under way (decided under the gate, and so is the interrupt); SQLite is
-// made to forget the flag before it is freed, because a connection can outlive its close (a statement that nobody disposed).
+// Must stay true: Stop does nothing unless its run is under way (decided under the gate, and so is the interrupt);
+// SQLite is made to forget the flag before it is freed, because a connection can outlive its close (a statement that
+// nobody disposed).
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
@@ -79,8 +81,8 @@ internal sealed unsafe class SqliteInterrupt : IDisposable
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
     private static int OnProgress(void* order) => Volatile.Read(ref ((Order*)order)->Stop);
 
-    // Called by the connection's own thread within a statement, so the handler may be changed here. Zero leaves the waiting
-    // to the managed command, as without a busy handler.
+    // Called by the connection's own thread within a statement, so the handler may be changed here. Zero leaves the
+    // waiting to the managed command, as without a busy handler.
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
     private static int OnBusy(void* order, int tries)
     {

@@ -1,15 +1,17 @@
 // Puts SQLite's allocator under the groups: once per process, before SQLite is used for anything else.
 //
-// SQLite takes an allocator only before it is initialised, and its first call initialises it, so the order matters and is
-// checked: the hook, then the switch for SQLite's own statistics (off: they would take one lock for each allocation of the
-// whole process), then SQLite's initialisation, which makes the hook final. At the end a connection is opened and closed, to
-// be sure that the provider uses the library that was hooked: memory that nobody charges must not go unnoticed.
+// SQLite takes an allocator only before it is initialised, and its first call initialises it, so the order matters and
+// is checked: the hook, then the switch for SQLite's own statistics (off: they would take one lock for each allocation
+// of the whole process), then SQLite's initialisation, which makes the hook final. At the end a connection is opened
+// and closed, to be sure that the provider uses the library that was hooked: memory that nobody charges must not go
+// unnoticed.
 namespace MemoryGroups.Sqlite;
 
 /// <summary>SQLite's allocator, charged to memory groups.</summary>
 /// <remarks>
-/// Process-wide, because SQLite has one allocator per process. What a <see cref="SqliteSession"/> allocates is charged to it and
-/// to its queries; everything else to the unattributed member. Thread safety: all members may be used from any thread.
+/// Process-wide, because SQLite has one allocator per process. What a <see cref="SqliteSession"/> allocates is charged
+/// to it and to its queries; everything else to the unattributed member. Thread safety: all members may be used from
+/// any thread.
 /// </remarks>
 public static class SqliteMemory
 {
@@ -20,32 +22,37 @@ public static class SqliteMemory
     public static bool IsInstalled => Volatile.Read(ref _native) is not null;
 
     /// <summary>
-    /// Bytes that SQLite has allocated and not freed, whoever is charged for them: block headers and the C allocator's rounding
-    /// included. Exact while nobody allocates.
+    /// Bytes that SQLite has allocated and not freed, whoever is charged for them: block headers and the C allocator's
+    /// rounding included. Exact while nobody allocates.
     /// </summary>
     public static long BytesInUse => SqliteAccountTable.BytesInUse;
 
     internal static SqliteNative Native =>
         Volatile.Read(ref _native) ?? throw new InvalidOperationException(
-            "SQLite's memory is not governed yet. Call SqliteMemory.Install(member) once, at the start of the program, before "
+            "SQLite's memory is not governed yet. Call SqliteMemory.Install(member) once, at the start of the "
+                + "program, before "
             + "SQLite is used for anything.");
 
-    /// <summary>Makes SQLite allocate through this library. Once per process, before SQLite is used for anything else.</summary>
+    /// <summary>
+    /// Makes SQLite allocate through this library. Once per process, before SQLite is used for anything else.
+    /// </summary>
     /// <param name="unattributed">
     /// Charged for what is allocated outside of a <see cref="SqliteSession"/>, whether it fits or not. Make it with
     /// <see cref="MemoryMember.NeverKill"/>: killing it would free nothing.
     /// </param>
     /// <exception cref="ArgumentNullException"><paramref name="unattributed"/> is null.</exception>
     /// <exception cref="InvalidOperationException">
-    /// It is installed already, or SQLite is in use already, or the SQLite provider of this process uses another native library.
+    /// It is installed already, or SQLite is in use already, or the SQLite provider of this process uses another native
+    /// library.
     /// </exception>
     /// <exception cref="DllNotFoundException">The native library is missing, or too old.</exception>
-    /// <exception cref="PlatformNotSupportedException">SQLite's configuration cannot be called on this platform.</exception>
+    /// <exception cref="PlatformNotSupportedException">SQLite's configuration cannot be called on this
+    /// platform.</exception>
     public static void Install(MemoryMember unattributed) => InstallOnce(unattributed, keepNativeStatistics: false);
 
     /// <summary>
-    /// Replaces the member that is charged for what nobody else is; what the old one is charged for passes to it. Each call
-    /// keeps a small record for the life of the process.
+    /// Replaces the member that is charged for what nobody else is; what the old one is charged for passes to it. Each
+    /// call keeps a small record for the life of the process.
     /// </summary>
     /// <param name="unattributed">The new member.</param>
     /// <exception cref="ArgumentNullException"><paramref name="unattributed"/> is null.</exception>
@@ -71,7 +78,8 @@ public static class SqliteMemory
             if (IsInstalled)
             {
                 throw new InvalidOperationException(
-                    "SQLite's memory is governed already: Install is called once per process. To charge another member for what "
+                    "SQLite's memory is governed already: Install is called once per process. To charge "
+                        + "another member for what "
                     + "nobody else is charged for, call SqliteMemory.Attribute.");
             }
 
@@ -101,7 +109,8 @@ public static class SqliteMemory
             SqliteBlocks.Unattributed = null;
             throw new InvalidOperationException(
                 result == SqliteNative.Misuse
-                    ? "SQLite is in use already, and takes an allocator only before its first use. Call SqliteMemory.Install at "
+                    ? "SQLite is in use already, and takes an allocator only before its first use. Call "
+                        + "SqliteMemory.Install at "
                         + "the start of the program, before any SqliteConnection is opened, also by other libraries."
                     : $"SQLite refused the allocator (sqlite3_config answered {result}).");
         }
@@ -110,7 +119,8 @@ public static class SqliteMemory
         result = native.Initialize();
         if (result != SqliteNative.Ok)
         {
-            throw new InvalidOperationException($"SQLite could not be initialised (sqlite3_initialize answered {result}).");
+            throw new InvalidOperationException("SQLite could not be initialised (sqlite3_initialize "
+                + $"answered {result}).");
         }
     }
 
@@ -124,8 +134,10 @@ public static class SqliteMemory
             if (result != SqliteNative.Ok || BytesInUse == before)
             {
                 throw new InvalidOperationException(
-                    "The SQLite provider of this process uses another native library than 'e_sqlite3', which was hooked: its "
-                    + "memory would not be charged. Use the package SQLitePCLRaw.bundle_e_sqlite3 and no other provider.");
+                    "The SQLite provider of this process uses another native library than 'e_sqlite3', which "
+                        + "was hooked: its "
+                    + "memory would not be charged. Use the package SQLitePCLRaw.bundle_e_sqlite3 and no "
+                    + "other provider.");
             }
         }
     }

@@ -1,7 +1,8 @@
 // The few functions of the native library that the managed packages do not offer, or not in the form needed here.
 //
 // They are looked up in the very library that the SQLite provider loads: a hook in another copy of SQLite would charge
-// nothing, silently. Pointers are looked up once, when the hook is installed; a missing library or function is one clear error.
+// nothing, silently. Pointers are looked up once, when the hook is installed; a missing library or function is one
+// clear error.
 using System.Runtime.InteropServices;
 
 namespace MemoryGroups.Sqlite;
@@ -37,7 +38,8 @@ internal sealed unsafe class SqliteNative
     private readonly delegate* unmanaged[Cdecl]<int, int, int> _configNumber;
     private readonly delegate* unmanaged[Cdecl]<int> _initialize;
     private readonly delegate* unmanaged[Cdecl]<void*, void> _interrupt;
-    private readonly delegate* unmanaged[Cdecl]<void*, int, delegate* unmanaged[Cdecl]<void*, int>, void*, void> _progress;
+    private readonly delegate* unmanaged[Cdecl]<
+        void*, int, delegate* unmanaged[Cdecl]<void*, int>, void*, void> _progress;
     private readonly delegate* unmanaged[Cdecl]<void*, delegate* unmanaged[Cdecl]<void*, int, int>, void*, int> _busy;
     private readonly delegate* unmanaged[Cdecl]<void*, int> _releaseMemory;
     private readonly delegate* unmanaged[Cdecl]<void*, int, int, int> _limit;
@@ -67,21 +69,24 @@ internal sealed unsafe class SqliteNative
         _totalChanges = (delegate* unmanaged[Cdecl]<void*, int>)Export(library, "sqlite3_total_changes");
     }
 
-    // sqlite3_config takes its arguments as C's "...". Where such arguments travel like named ones a plain call is right;
-    // on Apple's arm64 they travel on the stack, and SQLite would read a pointer to nowhere.
+    // sqlite3_config takes its arguments as C's "...". Where such arguments travel like named ones a plain call is
+    // right; on Apple's arm64 they travel on the stack, and SQLite would read a pointer to nowhere.
     internal static void ThrowIfUnsupported(bool isApple, Architecture architecture)
     {
         if (isApple && architecture == Architecture.Arm64)
         {
             throw new PlatformNotSupportedException(
-                "SQLite's allocator cannot be governed on Apple arm64: sqlite3_config takes variable arguments, which this "
-                + "platform passes in another way than .NET can. Run on Linux or Windows (x64 or arm64), or without SqliteMemory.");
+                "SQLite's allocator cannot be governed on Apple arm64: sqlite3_config takes variable "
+                    + "arguments, which this "
+                + "platform passes in another way than .NET can. Run on Linux or Windows (x64 or arm64), or "
+                + "without SqliteMemory.");
         }
     }
 
     internal static SqliteNative Load(string libraryName = LibraryName)
     {
-        ThrowIfUnsupported(OperatingSystem.IsMacOS() || OperatingSystem.IsIOS(), RuntimeInformation.ProcessArchitecture);
+        bool isApple = OperatingSystem.IsMacOS() || OperatingSystem.IsIOS();
+        ThrowIfUnsupported(isApple, RuntimeInformation.ProcessArchitecture);
         try
         {
             return new SqliteNative(
@@ -90,8 +95,10 @@ internal sealed unsafe class SqliteNative
         catch (Exception error) when (error is DllNotFoundException or BadImageFormatException)
         {
             throw new DllNotFoundException(
-                $"The native SQLite library '{libraryName}' cannot be loaded on {RuntimeInformation.RuntimeIdentifier}. "
-                + "It comes with the package SQLitePCLRaw.bundle_e_sqlite3: deploy the runtimes folder beside the program, "
+                $"The native SQLite library '{libraryName}' cannot be loaded on "
+                    + $"{RuntimeInformation.RuntimeIdentifier}. "
+                + "It comes with the package SQLitePCLRaw.bundle_e_sqlite3: deploy the runtimes folder beside "
+                + "the program, "
                 + "or publish for this platform.", error);
         }
     }

@@ -1,14 +1,14 @@
 // THE story of one governed query: run it, and do about a refusal or a kill what cannot be done inside SQLite.
 //
 //   try      on the session's thread, every allocation charged to the query's member
-//   refused  SQLite has unwound, holds no lock and no cursor; what it freed is still charged to the query (SqliteAccount's
-//            credit), so that the OOM killer sees who really holds the memory. First the page cache of this connection is
-//            given up. Then a generous amount, or what there is of it, is charged with nobody killed for it, and kept as
-//            credit for the next try: with no more than the refused bytes it would soon be refused again, and has only
-//            three tries; room that is found and not kept goes to whoever allocates fastest. If there is too little to be
-//            of use, the refused bytes are charged in full earnest: reclaim, OOM protocol, wait. Who was refused before
-//            asks in earnest for a useful amount, because the refused bytes alone may just fit and help nobody; but not
-//            for as much as it holds, or it could die for bytes that it does not need.
+//   refused  SQLite has unwound, holds no lock and no cursor; what it freed is still charged to the query
+//            (SqliteAccount's credit), so that the OOM killer sees who really holds the memory. First the page cache of
+//            this connection is given up. Then a generous amount, or what there is of it, is charged with nobody killed
+//            for it, and kept as credit for the next try: with no more than the refused bytes it would soon be refused
+//            again, and has only three tries; room that is found and not kept goes to whoever allocates fastest. If
+//            there is too little to be of use, the refused bytes are charged in full earnest: reclaim, OOM protocol,
+//            wait. Who was refused before asks in earnest for a useful amount, because the refused bytes alone may just
+//            fit and help nobody; but not for as much as it holds, or it could die for bytes that it does not need.
 //   killed   the statement is interrupted and the query ends with OomKilledException
 //   end      blocks that outlive the query pass to the session
 //
@@ -241,11 +241,13 @@ internal sealed class SqliteRun<T>(
 
         if (member.IsExited)
         {
-            throw new ObjectDisposedException($"The group of the query '{member.Path}' was closed while it ran.", error);
+            throw new ObjectDisposedException($"The group of the query '{member.Path}' was closed while it "
+                + "ran.", error);
         }
     }
 
-    // The core's own words where it still refuses, or did when room was last looked for: they name who holds the memory.
+    // The core's own words where it still refuses, or did when room was last looked for: they name who holds the
+    // memory.
     private MemoryLimitExceededException Refusal(Exception error, int retries)
     {
         long refused = _account.Refused;
@@ -269,7 +271,8 @@ internal sealed class SqliteRun<T>(
             : "it is not tried again, because it has changed rows or began inside a transaction";
         return new MemoryLimitExceededException(
             $"The query '{member.Path}' was refused {ByteSize.Format(refused)} while it held "
-            + $"{ByteSize.Format(_account.Charged)}, and {why}. Meanwhile the memory is there: run it again, run less at the "
+            + $"{ByteSize.Format(_account.Charged)}, and {why}. Meanwhile the memory is there: run it again, "
+            + "run less at the "
             + $"same time, or raise the limits above '{member.Group.Path}'.",
             error);
     }

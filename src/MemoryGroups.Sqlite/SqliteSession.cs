@@ -1,11 +1,11 @@
 // One connection under a group: its own member for what outlives queries, a member for each query, one query at a time.
 //
-// Must stay true: who holds _use is alone with the connection (a query, the page cache's reclaimer, the close); the close
-// takes it for good. Nobody waits for it but a query, and that only for a reclaim, which is short.
+// Must stay true: who holds _use is alone with the connection (a query, the page cache's reclaimer, the close); the
+// close takes it for good. Nobody waits for it but a query, and that only for a reclaim, which is short.
 //
-// Killing a session means closing its connection. A session that holds little (a page cache, which is reclaimed, and the
-// schema) is never killed for it; one that holds much (temporary tables, a database in memory) is a candidate like any
-// query, or a tenant could hoard beyond everybody's reach by spreading it over many small queries.
+// Killing a session means closing its connection. A session that holds little (a page cache, which is reclaimed, and
+// the schema) is never killed for it; one that holds much (temporary tables, a database in memory) is a candidate like
+// any query, or a tenant could hoard beyond everybody's reach by spreading it over many small queries.
 using Microsoft.Data.Sqlite;
 
 namespace MemoryGroups.Sqlite;
@@ -13,17 +13,19 @@ namespace MemoryGroups.Sqlite;
 /// <summary>A SQLite connection whose memory is charged to a group, query by query.</summary>
 /// <remarks>
 /// <para>
-/// What SQLite allocates during a query is charged to a member of its own, which can be killed: the running statement is then
-/// interrupted. What outlives the query (page cache, schema, statements) passes to the session's member, and the page cache is
-/// reclaimed when the group is short. A session that holds more than <see cref="KillableFromBytes"/> can be killed itself: its
-/// connection is then closed. Temporary tables, indexes and sorts are kept in memory, so that they are charged, and
-/// files are not mapped.
+/// What SQLite allocates during a query is charged to a member of its own, which can be killed: the running statement
+/// is then interrupted. What outlives the query (page cache, schema, statements) passes to the session's member, and
+/// the page cache is reclaimed when the group is short. A session that holds more than <see cref="KillableFromBytes"/>
+/// can be killed itself: its connection is then closed. Temporary tables, indexes and sorts are kept in memory, so that
+/// they are charged, and files are not mapped.
 /// </para>
 /// <para>Thread safety: all members may be used from any thread; one query runs at a time.</para>
 /// </remarks>
 public sealed class SqliteSession : IDisposable
 {
-    /// <summary>A session that holds this much between its queries, in bytes, may be killed by the OOM killer: 4 MiB.</summary>
+    /// <summary>
+    /// A session that holds this much between its queries, in bytes, may be killed by the OOM killer: 4 MiB.
+    /// </summary>
     public const long KillableFromBytes = 4 << 20;
 
     private const int OpenTries = 4;
@@ -58,7 +60,9 @@ public sealed class SqliteSession : IDisposable
         _killed = member.Killed.UnsafeRegister(static session => ((SqliteSession)session!).Dispose(), this);
     }
 
-    /// <summary>The connection; to be used only inside <see cref="RunAsync"/>, else its memory is charged to nobody's query.</summary>
+    /// <summary>
+    /// The connection; to be used only inside <see cref="RunAsync"/>, else its memory is charged to nobody's query.
+    /// </summary>
     public SqliteConnection Connection => _connection;
 
     internal SqliteAccount Account { get; }
@@ -69,14 +73,16 @@ public sealed class SqliteSession : IDisposable
 
     internal nint Db { get; }
 
-    // False once a query has closed the connection, and perhaps opened it again: another one, about which we know nothing.
+    // False once a query has closed the connection, and perhaps opened it again: another one, about which we know
+    // nothing.
     internal bool HasItsConnection => ReferenceEquals(_connection.Handle, _handle) && !_handle.IsClosed;
 
     private bool IsClosed => _closing.IsCancellationRequested;
 
     /// <summary>Opens a connection. Synchronous: it opens the file.</summary>
     /// <param name="connectionString">
-    /// As for <see cref="SqliteConnection"/>. Pooling is switched off: a pooled connection keeps its memory after it was closed.
+    /// As for <see cref="SqliteConnection"/>. Pooling is switched off: a pooled connection keeps its memory after it
+    /// was closed.
     /// </param>
     /// <param name="group">Charged for the connection and its queries.</param>
     /// <param name="name">The name of the session's member in the group: not empty, without '/'.</param>
@@ -116,25 +122,28 @@ public sealed class SqliteSession : IDisposable
 
     /// <summary>Runs a query on the session's own thread, charged to a member of its own.</summary>
     /// <typeparam name="T">What the query answers. It must not hold on to the connection or a reader.</typeparam>
-    /// <param name="queryName">The name of the query's member in the group: not empty, without '/'. Need not be unique.</param>
+    /// <param name="queryName">The name of the query's member in the group: not empty, without '/'. Need not be
+    /// unique.</param>
     /// <param name="query">
-    /// The query. When it is refused memory it is run again, at most three times, after memory was found for it: it should
-    /// have no effects but its result and the database. It is not run again once it has changed a row, or when it began
-    /// inside a transaction.
+    /// The query. When it is refused memory it is run again, at most three times, after memory was found for it: it
+    /// should have no effects but its result and the database. It is not run again once it has changed a row, or when
+    /// it began inside a transaction.
     /// </param>
     /// <param name="cancellationToken">Interrupts the running statement and ends the wait for memory.</param>
     /// <returns>What the query answered.</returns>
     /// <exception cref="ArgumentNullException"><paramref name="query"/> is null.</exception>
     /// <exception cref="ArgumentException"><paramref name="queryName"/> is not allowed.</exception>
-    /// <exception cref="ObjectDisposedException">The session or its group is closed, or was closed while the query ran.</exception>
+    /// <exception cref="ObjectDisposedException">The session or its group is closed, or was closed while the query
+    /// ran.</exception>
     /// <exception cref="InvalidOperationException">
-    /// Another query is running on this session, or the query returned while a statement of its was still running, or it
-    /// closed the connection; the session is closed then.
+    /// Another query is running on this session, or the query returned while a statement of its was still running, or
+    /// it closed the connection; the session is closed then.
     /// </exception>
     /// <exception cref="OomKilledException">
     /// The query was killed, and SQLite's own exception is inside; or the session was, now or earlier.
     /// </exception>
-    /// <exception cref="MemoryLimitExceededException">The query was refused memory; SQLite's own exception is inside.</exception>
+    /// <exception cref="MemoryLimitExceededException">The query was refused memory; SQLite's own exception is
+    /// inside.</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
     public Task<T> RunAsync<T>(
         string queryName, Func<SqliteConnection, T> query, CancellationToken cancellationToken = default)
@@ -145,8 +154,8 @@ public sealed class SqliteSession : IDisposable
     }
 
     /// <summary>
-    /// Closes the connection and returns its memory. A query that is running is interrupted, and the connection is closed when
-    /// it has ended: this does not wait for it. Closing twice is harmless.
+    /// Closes the connection and returns its memory. A query that is running is interrupted, and the connection is
+    /// closed when it has ended: this does not wait for it. Closing twice is harmless.
     /// </summary>
     public void Dispose()
     {
@@ -252,8 +261,10 @@ public sealed class SqliteSession : IDisposable
         if (tries == OpenTries)
         {
             throw new MemoryLimitExceededException(
-                $"'{account.Member.Path}' could not be opened: memory for it was found and taken by others {tries} times. "
-                + $"Try again, run less at the same time, or raise the limits above '{account.Member.Group.Path}'.", error);
+                $"'{account.Member.Path}' could not be opened: memory for it was found and taken by others "
+                    + $"{tries} times. "
+                + "Try again, run less at the same time, or raise the limits above "
+                + $"'{account.Member.Group.Path}'.", error);
         }
     }
 
@@ -263,7 +274,8 @@ public sealed class SqliteSession : IDisposable
         if (Interlocked.CompareExchange(ref _runs, queryName, null) is { } other)
         {
             throw new InvalidOperationException(
-                $"The session '{_member.Path}' is running '{other}', so it cannot run '{queryName}': a connection runs one query "
+                $"The session '{_member.Path}' is running '{other}', so it cannot run '{queryName}': a "
+                    + "connection runs one query "
                 + "at a time. Await the first one, or open another session.");
         }
 

@@ -1,8 +1,8 @@
 // The thread on which a session's queries run.
 //
-// A thread of its own, not the pool's: a query blocks its thread for as long as it runs, and a few of them would keep the
-// pool from running what is to kill one of them. It starts with the first query and waits for the next without a deadline,
-// because it waits for work, not for memory; Dispose ends it.
+// A thread of its own, not the pool's: a query blocks its thread for as long as it runs, and a few of them would keep
+// the pool from running what is to kill one of them. It starts with the first query and waits for the next without a
+// deadline, because it waits for work, not for memory; Dispose ends it.
 //
 // Must stay true: one piece of work at a time (the session sees to it), so one slot is enough.
 namespace MemoryGroups.Sqlite;

@@ -164,6 +164,12 @@ internal sealed class ChargeAttempt
             verdict = await OomContest.RunAsync(Request, Refusing).ConfigureAwait(false);
         }
 
+        if (verdict == OomVerdict.Unsettled)
+        {
+            verdict = await OomContest.WaitAsync(
+                Request, Refusing, _root.PauseTick, () => !Request.FitsIn(Refusing)).ConfigureAwait(false);
+        }
+
         Obey(verdict);
         return _granted;
     }

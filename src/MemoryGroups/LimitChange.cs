@@ -106,6 +106,13 @@ internal static class LimitChange
         {
             group.Events.Raise(MemoryEvent.Oom);
             OomVerdict verdict = await killer.KillForGroupAsync(request, group).ConfigureAwait(false);
+            if (verdict == OomVerdict.Unsettled)
+            {
+                await OomContest.WaitAsync(request, group, group.Root.PauseTick, () => !request.FitsIn(group))
+                    .ConfigureAwait(false);
+                return true;
+            }
+
             if (verdict != OomVerdict.Retry)
             {
                 return false;

@@ -1,8 +1,8 @@
 // Who charges and can be killed: a query, a request, a job.
 //
-// Charging is a compare-and-swap on the member's own stock; everything else happens in ChargeAttempt. A kill cancels
-// Killed and ends whatever the member waits for; the member's own code then unwinds and disposes it, which is its exit.
-// A member exits once; what it has not returned by then goes back at that moment, and later uncharges are harmless.
+// A kill cancels Killed and ends whatever the member waits for; the member's own code then unwinds and disposes it,
+// which is its exit. A member exits once; what it has not returned by then goes back at that moment, and later
+// uncharges are harmless. How it charges is in MemoryMember.Charging.
 //
 // Must stay true: Killed never goes back, and work that starts after the kill sees it; a member that is dead or gone
 // never goes to sleep again (OomWaitQueue.AttachToMember looks under the guard, the kill and the exit are written under
@@ -13,7 +13,7 @@ namespace MemoryGroups;
 /// <remarks>
 /// The counterpart of a process in a cgroup. Thread safety: all members may be used from any thread.
 /// </remarks>
-public sealed class MemoryMember : IDisposable, IRosterItem
+public sealed partial class MemoryMember : IDisposable, IRosterItem
 {
     /// <summary>The score adjustment of a member that is never killed.</summary>
     public const int NeverKill = -1000;
@@ -120,133 +120,6 @@ public sealed class MemoryMember : IDisposable, IRosterItem
 
     internal WakeReason DeathLocked => _exited ? WakeReason.Closed : _killed ? WakeReason.Killed : WakeReason.None;
 
-    /// <summary>Charges if it fits now. Allocates nothing, waits for nothing, runs no reclaimers.</summary>
-    /// <param name="bytes">How much, 0 to <see cref="MaxChargeBytes"/>.</param>
-    /// <returns>True when charged.</returns>
-    /// <exception cref="ArgumentOutOfRangeException"><paramref name="bytes"/> is out of range.</exception>
-    /// <exception cref="ObjectDisposedException">The member has exited.</exception>
-    public bool TryCharge(long bytes)
-    {
-        ThrowIfOutOfRange(bytes);
-        return Books.TryChargeFast(bytes) || ChargeAttempt.Try(this, bytes);
-    }
-
-    /// <summary>Charges; may run reclaimers on this thread. Never waits for memory, never kills.</summary>
-    /// <param name="bytes">How much, 0 to <see cref="MaxChargeBytes"/>.</param>
-    /// <param name="flags">What the charge may do.</param>
-    /// <exception cref="ArgumentOutOfRangeException"><paramref name="bytes"/> is out of range.</exception>
-    /// <exception cref="MemoryLimitExceededException">It does not fit.</exception>
-    /// <exception cref="OomKilledException">It does not fit and the member was killed.</exception>
-    /// <exception cref="ObjectDisposedException">The member has exited.</exception>
-    public void Charge(long bytes, ChargeFlags flags = ChargeFlags.None)
-    {
-        ThrowIfOutOfRange(bytes);
-        if (!Books.TryChargeFast(bytes))
-        {
-            ChargeAttempt.Run(this, bytes, flags);
-        }
-    }
-
-    /// <summary>
-    /// Charges; reclaims, waits, and starts the OOM protocol, which may kill this member or another. Hold no lock that
-    /// a victim may need to finish.
-    /// </summary>
-    /// <param name="bytes">How much, 0 to <see cref="MaxChargeBytes"/>.</param>
-    /// <param name="flags">What the charge may do.</param>
-    /// <param name="cancellationToken">Gives up; nothing is charged then.</param>
-    /// <returns>A task that ends when the bytes are charged.</returns>
-    /// <exception cref="ArgumentOutOfRangeException"><paramref name="bytes"/> is out of range.</exception>
-    /// <exception cref="MemoryLimitExceededException">Refused; the reason says why.</exception>
-    /// <exception cref="OomKilledException">The member was killed.</exception>
-    /// <exception cref="ObjectDisposedException">The member has exited.</exception>
-    /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
-    public ValueTask ChargeAsync(
-        long bytes, ChargeFlags flags = ChargeFlags.None, CancellationToken cancellationToken = default)
-    {
-        ThrowIfOutOfRange(bytes);
-        return Books.TryChargeFast(bytes)
-            ? ValueTask.CompletedTask
-            : ChargeAttempt.RunAsync(this, bytes, flags, cancellationToken);
-    }
-
-    /// <summary>Returns charged bytes. Never fails, waits or throws; harmless after the member has exited.</summary>
-    /// <param name="bytes">How much was charged: exactly what <see cref="TryCharge"/> or another charge was
-    /// given.</param>
-    public void Uncharge(long bytes)
-    {
-        if (bytes is < 0 or > MaxChargeBytes)
-        {
-            Root.Books.Report($"member '{Path}' was to uncharge {bytes} bytes, which nobody can have charged");
-            return;
-        }
-
-        Books.Uncharge(bytes);
-    }
-
-    /// <summary>
-    /// Hands bytes that this member has charged to another member of the same group: nothing is charged anew, so it
-    /// cannot be refused, and at no moment do the bytes count twice or not at all.
-    /// </summary>
-    /// <param name="to">The member that gets them and will uncharge them.</param>
-    /// <param name="bytes">How much, 0 to <see cref="MaxChargeBytes"/>; charged by this member and not yet
-    /// returned.</param>
-    /// <returns>False when either member has exited; nothing was moved then.</returns>
-    /// <exception cref="ArgumentNullException"><paramref name="to"/> is null.</exception>
-    /// <exception cref="ArgumentException"><paramref name="to"/> belongs to another group.</exception>
-    /// <exception cref="ArgumentOutOfRangeException"><paramref name="bytes"/> is out of range.</exception>
-    public bool TryMoveTo(MemoryMember to, long bytes)
-    {
-        ArgumentNullException.ThrowIfNull(to);
-        ThrowIfOutOfRange(bytes);
-        return to.Group == Group
-            ? Books.TryMoveTo(to.Books, bytes)
-            : throw new ArgumentException(
-                $"'{to.Path}' is in another group than '{Path}'; bytes move only within a group. "
-                + "Charge the other member and uncharge this one instead.", nameof(to));
-    }
-
-    /// <summary><see cref="TryCharge"/> as a lease.</summary>
-    /// <param name="bytes">How much, 0 to <see cref="MaxChargeBytes"/>.</param>
-    /// <returns>The lease; null when it does not fit.</returns>
-    /// <exception cref="ArgumentOutOfRangeException"><paramref name="bytes"/> is out of range.</exception>
-    /// <exception cref="ObjectDisposedException">The member has exited.</exception>
-    public MemoryCharge? TryLease(long bytes) => TryCharge(bytes) ? new MemoryCharge(this, bytes) : null;
-
-    /// <summary><see cref="Charge"/> as a lease.</summary>
-    /// <param name="bytes">How much, 0 to <see cref="MaxChargeBytes"/>.</param>
-    /// <param name="flags">What the charge may do.</param>
-    /// <returns>The lease.</returns>
-    /// <exception cref="ArgumentOutOfRangeException"><paramref name="bytes"/> is out of range.</exception>
-    /// <exception cref="MemoryLimitExceededException">It does not fit.</exception>
-    /// <exception cref="OomKilledException">It does not fit and the member was killed.</exception>
-    /// <exception cref="ObjectDisposedException">The member has exited.</exception>
-    public MemoryCharge Lease(long bytes, ChargeFlags flags = ChargeFlags.None)
-    {
-        Charge(bytes, flags);
-        return new MemoryCharge(this, bytes);
-    }
-
-    /// <summary><see cref="ChargeAsync"/> as a lease.</summary>
-    /// <param name="bytes">How much, 0 to <see cref="MaxChargeBytes"/>.</param>
-    /// <param name="flags">What the charge may do.</param>
-    /// <param name="cancellationToken">Gives up; nothing is charged then.</param>
-    /// <returns>The lease.</returns>
-    /// <exception cref="ArgumentOutOfRangeException"><paramref name="bytes"/> is out of range.</exception>
-    /// <exception cref="MemoryLimitExceededException">Refused; the reason says why.</exception>
-    /// <exception cref="OomKilledException">The member was killed.</exception>
-    /// <exception cref="ObjectDisposedException">The member has exited.</exception>
-    /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
-    public async ValueTask<MemoryCharge> LeaseAsync(
-        long bytes, ChargeFlags flags = ChargeFlags.None, CancellationToken cancellationToken = default)
-    {
-        await ChargeAsync(bytes, flags, cancellationToken).ConfigureAwait(false);
-        return new MemoryCharge(this, bytes);
-    }
-
-    /// <summary>Opens an account: the fastest way to charge for one owner at a time.</summary>
-    /// <returns>The account.</returns>
-    public MemoryAccount OpenAccount() => new(this);
-
     /// <summary>
     /// Kills this member: <see cref="Killed"/> is cancelled. Not an OOM kill: no reserve, no OOM event, and members
     /// that share its space live on. A member with <see cref="NeverKill"/> is left alone.
@@ -335,15 +208,6 @@ public sealed class MemoryMember : IDisposable, IRosterItem
         {
             // Sharers elsewhere are still on their way out, but nothing more comes back here.
             Root.WaitQueue.WakeAll(Group);
-        }
-    }
-
-    internal static void ThrowIfOutOfRange(long bytes)
-    {
-        if (unchecked((ulong)bytes) > MaxChargeBytes)
-        {
-            throw new ArgumentOutOfRangeException(
-                nameof(bytes), bytes, $"A charge must be between 0 and {MaxChargeBytes} bytes.");
         }
     }
 

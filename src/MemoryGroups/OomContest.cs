@@ -23,6 +23,9 @@ internal enum OomVerdict
     // Nothing can be killed and nothing was freed.
     NoVictim,
 
+    // Nobody can be killed at this moment, but bytes are on their way into or out of somebody's books: look again soon.
+    Unsettled,
+
     // The killer is switched off for the whole root.
     KillerDisabled,
     Killed,

@@ -254,7 +254,12 @@ public sealed class OomKiller
             }
         }
 
-        return OomVerdict.NoVictim;
+        if (kill.Request.FitsIn(kill.Group))
+        {
+            return OomVerdict.Retry;
+        }
+
+        return OomCandidates.HasBytesOnTheWay(kill.Group) ? OomVerdict.Unsettled : OomVerdict.NoVictim;
     }
 
     // A victim below this group that has neither exited nor been given up on: its memory is still to come.

@@ -110,6 +110,16 @@ internal static class OomCandidates
         return worst;
     }
 
+    // A charge shows in the counters before it shows in its member's books, and an exit leaves the books first. Bytes
+    // that are in neither stock nor books are such: somebody will soon hold them, and be eligible, or give them back.
+    // The usage is read last, so a charge that ends meanwhile makes us look again rather than miss it.
+    internal static bool HasBytesOnTheWay(MemoryGroup top)
+    {
+        long known = top.Root.Stocks.HeldIn(top);
+        Walk(top, member => known += member.Usage);
+        return top.Usage > known;
+    }
+
     // Not: never-kill members, spaces that died or were hidden, and members that hold nothing (killing them frees
     // nothing).
     internal static bool IsEligible(MemoryMember member) =>

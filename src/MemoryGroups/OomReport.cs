@@ -156,7 +156,7 @@ public sealed record OomReport
             $"  tried     {(Tried.Count == 0 ? "nothing there to reclaim" : string.Empty)}",
         };
         lines.AddRange(Tried.Select(static step => (FormattableString)
-            $"    {step.What,-32} asked {Size(step.AskedBytes),10}  gave {Size(step.GaveBytes),10}  {step.Outcome}"));
+            $"    {step.What,-32} asked {Size(step.AskedBytes),10}  gave {Size(step.GaveBytes),10}  {Times(step)}"));
         if (Killed.Count > 1)
         {
             lines.Insert(4, $"  and       {string.Join(", ", Killed.Skip(1).Take(10))}{More(Killed.Count - 11)}");
@@ -176,6 +176,9 @@ public sealed record OomReport
     private static string Size(long bytes) => ByteSize.FormatRounded(bytes);
 
     private static string Limits(OomReportGroup group) => $"{Size(group.LimitBytes),10} {Size(group.LowBytes),10}";
+
+    private static string Times(ReclaimStep step) =>
+        step.Times == 1 ? step.Outcome : $"{step.Outcome} ({step.Times} times)";
 
     private static string More(int count) => count > 0 ? $" and {count} more" : string.Empty;
 

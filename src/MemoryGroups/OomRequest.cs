@@ -81,11 +81,23 @@ internal sealed class OomRequest(MemoryRoot root, MemoryMember? asker, long byte
 
     internal long RootFloor => Root.FloorFor(Flags, Asker is { MayUseReserve: true });
 
-    // Bounded: a request that retries for its whole deadline must not grow a report without end.
+    // One line for each source and outcome, however often it was asked; bounded, because a request that retries for its
+    // whole deadline must not grow a report without end.
     internal void Note(ReclaimStep step)
     {
         _tried ??= [];
-        if (_tried.Count < 32)
+        int known = _tried.FindIndex(one => one.What == step.What && one.Outcome == step.Outcome);
+        if (known >= 0)
+        {
+            ReclaimStep before = _tried[known];
+            _tried[known] = before with
+            {
+                AskedBytes = Math.Max(before.AskedBytes, step.AskedBytes),
+                GaveBytes = before.GaveBytes + Math.Min(step.GaveBytes, long.MaxValue - before.GaveBytes),
+                Times = before.Times + 1,
+            };
+        }
+        else if (_tried.Count < 32)
         {
             _tried.Add(step);
         }
@@ -95,7 +107,8 @@ internal sealed class OomRequest(MemoryRoot root, MemoryMember? asker, long byte
 /// <summary>One thing that was tried before a charge was refused or somebody was killed.</summary>
 /// <remarks>Thread safety: immutable.</remarks>
 /// <param name="What">The reclaimer's name, or what else was done.</param>
-/// <param name="AskedBytes">What it was asked for, in bytes.</param>
-/// <param name="GaveBytes">What it says it gave back, in bytes.</param>
-/// <param name="Outcome">"done", "late", "threw ...", "busy" or "cycle".</param>
-public sealed record ReclaimStep(string What, long AskedBytes, long GaveBytes, string Outcome);
+/// <param name="AskedBytes">What it was asked for, in bytes; of several times the most.</param>
+/// <param name="GaveBytes">What it says it gave back, in bytes, in all.</param>
+/// <param name="Outcome">"done", "late", "threw ...", "busy" or "abandoned", in words.</param>
+/// <param name="Times">How often it was asked with this outcome, at least 1.</param>
+public sealed record ReclaimStep(string What, long AskedBytes, long GaveBytes, string Outcome, int Times = 1);

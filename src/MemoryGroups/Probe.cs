@@ -55,6 +55,9 @@ internal enum ProbePoint
 
     // K15: a wake was delivered; the subject is the waiter.
     WakeDelivered,
+
+    // Not one of the protocol's: a counter has looked at its limit and not yet swapped its usage.
+    BeforeSwap,
 }
 
 internal static class Probe

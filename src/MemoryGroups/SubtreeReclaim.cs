@@ -114,7 +114,7 @@ internal sealed class SubtreeReclaim
                 }
 
                 long room = ReclaimableIn(source.Group, evenLow);
-                long share = round > 0 ? bytes - given : (long)(((Int128)need * room / Math.Max(1, reclaimable)) + 1);
+                long share = round > 0 ? bytes - given : ShareOf(need, room, reclaimable);
                 long ask = Math.Min(Math.Min(share, room), bytes - given);
                 long gave = ask <= 0 ? 0
                     : synchronously ? AskNow(source, ask)
@@ -133,6 +133,10 @@ internal sealed class SubtreeReclaim
 
         return given;
     }
+
+    // Rounded up. The sum is older than the part: usage moves meanwhile, and a share may come out above the whole.
+    private static long ShareOf(long need, long room, long reclaimable) =>
+        (long)Int128.Min(need, ((Int128)need * room / Math.Max(1, reclaimable)) + 1);
 
     private long SumOfReclaimable(bool evenLow)
     {

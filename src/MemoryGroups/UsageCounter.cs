@@ -148,6 +148,7 @@ internal sealed class UsageCounter(MemoryGroup group, UsageCounter? parent, long
                 return false;
             }
 
+            Probe.At(Group.Root, ProbePoint.BeforeSwap, this);
             long was = Interlocked.CompareExchange(ref _usage.Value, seen + bytes, seen);
             if (was == seen)
             {

@@ -34,7 +34,7 @@ public sealed class ScreenTests
 
         await screen.FollowAsync(DemoPhase.Governed, Outcomes.Options, cap, show =>
         {
-            show(new PhaseView(Line, 100L << 20, []));
+            show(new PhaseView(Line, 100L << 20));
             return Task.FromResult(Outcomes.Good);
         });
         screen.Show(DemoVerdict.Judge(Outcomes.Options, Outcomes.Died, Outcomes.Good));
@@ -71,7 +71,7 @@ public sealed class ScreenTests
         using MemoryCap cap = MemoryCap.Create(new CgroupHost(folder.Path), "test", 224L << 20, TimeProvider.System);
 
         IRenderable picture =
-            new LiveScreen(console).Picture(new PhaseView(Line, 100L << 20, []), Outcomes.Options, cap);
+            new LiveScreen(console).Picture(new PhaseView(Line, 100L << 20), Outcomes.Options, cap);
 
         List<SegmentLine> lines = Segment.SplitLines(picture.Render(RenderOptions.Create(console), 80));
         Assert.InRange(lines.Count, 10, 22);

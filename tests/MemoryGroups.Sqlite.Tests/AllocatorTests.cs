@@ -1,4 +1,5 @@
-// The allocator and its accounts without SQLite: owners, growth, refusal, handovers, and all of it from several threads.
+// The allocator and its accounts without SQLite: owners, growth, refusal, handovers, and all of it from several
+// threads.
 
 using System.Runtime.InteropServices;
 
@@ -44,8 +45,8 @@ public sealed unsafe class AllocatorTests : IDisposable
         Assert.Equal(account.Member.Usage, account.InUse);
         if (OperatingSystem.IsLinux())
         {
-            // glibc: the usable size and one word, and now and then 16 bytes that are too few for a block of their own; a
-            // block that is mapped on its own has two words and ends with its page.
+            // glibc: the usable size and one word, and now and then 16 bytes that are too few for a block of their own;
+            // a block that is mapped on its own has two words and ends with its page.
             long taken = (long)UsableSize((byte*)block - 16) + 8;
             Assert.InRange(account.InUse, taken - 16, bytes < 131_000 ? taken : taken + 4096 + 16);
         }

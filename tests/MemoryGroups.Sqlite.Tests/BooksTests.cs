@@ -58,7 +58,8 @@ public sealed class BooksTests
         SqliteSession session = database.Open(group);
         for (int i = 0; i < 20; i++)
         {
-            await session.RunAsync("scan", connection => Scalar<long>(connection, $"SELECT sum(length(text)) FROM t WHERE id > {i * 100}"));
+            string scan = $"SELECT sum(length(text)) FROM t WHERE id > {i * 100}";
+            await session.RunAsync("scan", connection => Scalar<long>(connection, scan));
         }
 
         session.Dispose();
@@ -119,7 +120,8 @@ public sealed class BooksTests
         MemoryMember old = ModuleStart.Unattributed;
         long charged = old.Usage;
 
-        MemoryMember next = ModuleStart.NewUnattributed(sameGroup ? ModuleStart.Root : ModuleStart.Root.CreateGroup("other"));
+        MemoryMember next = ModuleStart.NewUnattributed(
+            sameGroup ? ModuleStart.Root : ModuleStart.Root.CreateGroup("other"));
         ModuleStart.Attribute(next);
 
         Assert.Equal((0, charged), (old.Usage, next.Usage));

@@ -1,4 +1,5 @@
-// What can only be tried in a fresh process, because the hook is installed once. The child prints what it found on one line.
+// What can only be tried in a fresh process, because the hook is installed once. The child prints what it found on one
+// line.
 
 using System.Diagnostics;
 using Microsoft.Data.Sqlite;
@@ -62,7 +63,8 @@ internal static class ChildScenario
         return "opened";
     }
 
-    // SQLite counts its bytes and its blocks itself when it is told to. Small blocks only: ours cost 24 bytes more each.
+    // SQLite counts its bytes and its blocks itself when it is told to. Small blocks only: ours cost 24 bytes more
+    // each.
     internal static string NativeStatistics()
     {
         SqliteMemory.InstallOnce(ModuleStart.Unattributed, keepNativeStatistics: true);

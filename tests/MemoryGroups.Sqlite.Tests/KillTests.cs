@@ -20,11 +20,13 @@ public sealed class KillTests
         SqliteSession session = database.Open(group);
         var started = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
 
-        Task<long> query = session.RunAsync("endless", connection => RunForEver(connection, () => started.TrySetResult()));
+        Task<long> query = session.RunAsync(
+            "endless", connection => RunForEver(connection, () => started.TrySetResult()));
         await started.Task.WaitAsync(Deadline, Abort);
         Member(group, "endless").Kill("a test");
 
-        OomKilledException killed = await Assert.ThrowsAsync<OomKilledException>(() => query.WaitAsync(Deadline, Abort));
+        OomKilledException killed = await Assert.ThrowsAsync<OomKilledException>(
+            () => query.WaitAsync(Deadline, Abort));
         Assert.Equal("root/tenant/endless", killed.MemberPath);
         Assert.Contains("a test", killed.Message, StringComparison.Ordinal);
         Assert.Equal(9, Assert.IsType<SqliteException>(killed.InnerException).SqliteErrorCode);
@@ -38,7 +40,8 @@ public sealed class KillTests
         SqliteSession session = database.Open(database.Group());
         using var cancel = new CancellationTokenSource();
 
-        Task<long> query = session.RunAsync("endless", connection => RunForEver(connection, cancel.Cancel), cancel.Token);
+        Task<long> query = session.RunAsync(
+            "endless", connection => RunForEver(connection, cancel.Cancel), cancel.Token);
 
         OperationCanceledException cancelled =
             await Assert.ThrowsAnyAsync<OperationCanceledException>(() => query.WaitAsync(Deadline, Abort));
@@ -55,7 +58,7 @@ public sealed class KillTests
         using var cancel = new CancellationTokenSource();
 
         // SQLite itself forgets an interrupt that comes while no statement runs. Cancel returns when it has been given.
-        OperationCanceledException stopped = await Assert.ThrowsAnyAsync<OperationCanceledException>(() => session.RunAsync(
+        var stopped = await Assert.ThrowsAnyAsync<OperationCanceledException>(() => session.RunAsync(
             "q",
             connection =>
             {
@@ -100,7 +103,8 @@ public sealed class KillTests
             first!.Kill("too late");
             session.Interrupt.Stop(finished);
             return Scalar<long>(
-                connection, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) SELECT sum(i) FROM n");
+                connection, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) "
+                    + "SELECT sum(i) FROM n");
         });
 
         Assert.Equal(20000L * 20001 / 2, sum);
@@ -169,7 +173,8 @@ public sealed class KillTests
         // The command tries again every 150 ms, for ten minutes if nobody stops it.
         await Assert.ThrowsAsync<OomKilledException>(() => query.WaitAsync(Deadline, Abort));
         await holder.RunAsync("unlock", connection => Execute(connection, "ROLLBACK"));
-        Assert.Equal(1, await waiter.RunAsync("insert", connection => Execute(connection, "INSERT INTO t(text) VALUES ('x')")));
+        Assert.Equal(
+            1, await waiter.RunAsync("insert", connection => Execute(connection, "INSERT INTO t(text) VALUES ('x')")));
     }
 
     [Fact]
@@ -189,7 +194,8 @@ public sealed class KillTests
 
         SqliteSession other = database.Open(group, "other");
         Assert.Equal(1, await other.RunAsync("write", connection => Execute(connection, "DELETE FROM t WHERE id = 1")));
-        Assert.Equal(2, await session.RunAsync("read", connection => Scalar<long>(connection, "SELECT count(*) FROM t")));
+        Assert.Equal(
+            2, await session.RunAsync("read", connection => Scalar<long>(connection, "SELECT count(*) FROM t")));
     }
 
     [Fact]

@@ -1,4 +1,5 @@
-// What does not fit: refused inside SQLite without harm, reclaimed for, killed for, tried again; never somebody else's loss.
+// What does not fit: refused inside SQLite without harm, reclaimed for, killed for, tried again; never somebody else's
+// loss.
 
 using Microsoft.Data.Sqlite;
 using static MemoryGroups.Sqlite.Tests.TestDatabase;
@@ -169,7 +170,8 @@ public sealed class RefusalTests
         using var database = new TestDatabase();
         MemoryGroup group = database.Group(max: 16 * Mega);
         SqliteSession session = database.Open(group);
-        using var cache = new Cache(group.CreateMember("cache", new MemoryMemberOptions { OomScoreAdjustment = -1000 }));
+        using var cache = new Cache(
+            group.CreateMember("cache", new MemoryMemberOptions { OomScoreAdjustment = -1000 }));
         using IDisposable registration = group.AddReclaimer(cache);
         cache.Fill();
 
@@ -188,7 +190,8 @@ public sealed class RefusalTests
         await database.FillAsync(10);
         MemoryGroup group = database.Group(max: 4 * Mega);
         SqliteSession session = database.Open(group);
-        using var cache = new Cache(group.CreateMember("cache", new MemoryMemberOptions { OomScoreAdjustment = -1000 }));
+        using var cache = new Cache(
+            group.CreateMember("cache", new MemoryMemberOptions { OomScoreAdjustment = -1000 }));
         using IDisposable registration = group.AddReclaimer(cache);
         cache.Fill();
         int runs = 0;
@@ -211,7 +214,8 @@ public sealed class RefusalTests
         using var database = new TestDatabase();
         MemoryGroup group = database.Group(max: 64 * Mega);
         SqliteSession session = database.Open(group);
-        using var cache = new Cache(group.CreateMember("cache", new MemoryMemberOptions { OomScoreAdjustment = -1000 }));
+        using var cache = new Cache(
+            group.CreateMember("cache", new MemoryMemberOptions { OomScoreAdjustment = -1000 }));
         using IDisposable registration = group.AddReclaimer(cache);
         int runs = 0;
 
@@ -242,7 +246,8 @@ public sealed class RefusalTests
 
         Assert.True(given >= Mega, $"{given} bytes given");
         Assert.True(Member(group, "reader").Usage < cached - Mega);
-        Assert.Equal(20_000, await reader.RunAsync("scan", connection => Scalar<long>(connection, "SELECT count(*) FROM t")));
+        Assert.Equal(
+            20_000, await reader.RunAsync("scan", connection => Scalar<long>(connection, "SELECT count(*) FROM t")));
     }
 
     [Fact]

@@ -197,7 +197,8 @@ public sealed class SessionTests
     {
         string said = await ChildScenario.RunAsync(nameof(ChildScenario.OpenWithoutInstall));
 
-        Assert.StartsWith("InvalidOperationException: SQLite's memory is not governed yet", said, StringComparison.Ordinal);
+        Assert.StartsWith("InvalidOperationException: SQLite's memory is not governed "
+            + "yet", said, StringComparison.Ordinal);
     }
 
     [Fact]

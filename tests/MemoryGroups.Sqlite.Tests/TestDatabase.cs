@@ -1,5 +1,5 @@
-// A folder with one SQLite file, a root, and the sessions a test opens; at the end everything is closed and the books of the
-// root must be empty.
+// A folder with one SQLite file, a root, and the sessions a test opens; at the end everything is closed and the books
+// of the root must be empty.
 
 using Microsoft.Data.Sqlite;
 
@@ -76,7 +76,8 @@ internal sealed class TestDatabase : IDisposable
     internal static long Sort(SqliteConnection connection, int rows) => Scalar<long>(
         connection,
         $"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows})"
-        + " SELECT count(*) FROM (SELECT printf('%0200d', (i * 7919) % 1000003) AS text FROM n ORDER BY text LIMIT -1 OFFSET 1)");
+        + " SELECT count(*) FROM (SELECT printf('%0200d', (i * 7919) % 1000003) AS text FROM n ORDER BY text "
+        + "LIMIT -1 OFFSET 1)");
 
     // Never ends by itself; calls the function `started` on its way.
     internal static long RunForEver(SqliteConnection connection, Action started)

@@ -93,11 +93,11 @@ public sealed class GroupOomTests
         Assert.True(hog.IsKilled);
         MemoryMember filler = group.CreateMember("filler");
 
-        // It saw the victim in flight; before it sleeps the victim is gone, and its bytes are somebody else's.
+        // It saw the victim in flight; before it sleeps the victim is gone, and most of its bytes are somebody else's.
         world.Once(ProbePoint.BeforeSleep, () =>
         {
+            Assert.True(hog.TryMoveTo(filler, 950));
             hog.Dispose();
-            Assert.True(filler.TryCharge(950));
         });
         Pending late = FullGroup.Ask(world, group, 200);
 

@@ -130,6 +130,7 @@ public sealed class KillLockTests
         world.Run();
 
         asking.Failed<OomKilledException>();
+        Assert.True(world.Root.KillLock.IsHeld, "it did not have the lock and must not release it");
         world.Root.KillLock.Release();
         world.Run();
         Assert.False(hog.IsKilled);

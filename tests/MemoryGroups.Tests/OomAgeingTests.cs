@@ -48,6 +48,28 @@ public sealed class OomAgeingTests
         Assert.Null(group.AgedRequest);
     }
 
+    [Theory]
+    [InlineData(OomRequest.PassesBeforeAged - 1, true)]
+    [InlineData(OomRequest.PassesBeforeAged + 1, false)]
+    public void Few_passes_or_a_short_wait_do_not_age(int passes, bool waitedLong)
+    {
+        using var world = new World();
+        MemoryGroup group = world.Root.CreateGroup("group", FullGroup.Sleepy);
+        MemoryMember hog = FullGroup.Fill(world, group);
+        Pending large = FullGroup.Ask(world, group, 150);
+        if (waitedLong)
+        {
+            world.Advance(group.WaitTimeout / 4);
+        }
+
+        PassOver(world, group, hog, passes);
+        hog.Uncharge(100);
+        world.Run();
+
+        Assert.True(large.Sleeps);
+        Assert.True(FullGroup.Ask(world, group, 100).Granted);
+    }
+
     [Fact]
     public void Woken_in_vain_is_not_passed_over()
     {

@@ -26,6 +26,7 @@ public sealed class OomWaitQueueTests
         using var world = new World();
         MemoryGroup group = world.Root.CreateGroup("group", FullGroup.Sleepy);
         MemoryMember hog = FullGroup.Fill(world, group);
+        Pending holder = FullGroup.Ask(world, group, 900);
         Pending first = FullGroup.Ask(world, group, 100);
         Pending second = FullGroup.Ask(world, group, 100);
         hog.Uncharge(100);
@@ -38,6 +39,7 @@ public sealed class OomWaitQueueTests
 
         Assert.True(first.Granted);
         Assert.True(second.Sleeps);
+        Assert.True(holder.Sleeps);
     }
 
     [Fact]

@@ -72,7 +72,7 @@ public sealed class OomWaiterTests
     }
 
     [Fact]
-    public void Sleep_that_is_over_has_disarmed_its_timer_and_left_its_token()
+    public void Sleep_that_is_over_has_disarmed_its_timer_and_does_not_hear_its_token()
     {
         using var scene = new Scene();
         Task<WakeReason> sleep = scene.Sleep();

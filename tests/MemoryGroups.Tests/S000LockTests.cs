@@ -103,11 +103,13 @@ public sealed class S000LockTests
         Assert.True(child.Oom.UnderOom);
         Assert.False(parent.Oom.UnderOom);
         Assert.False(sibling.Oom.UnderOom);
-        first.Cancel();
+
+        // The loser first: nobody is woken and marks the group anew.
+        second.Cancel();
         world.Run();
         Assert.True(group.Oom.UnderOom);
         Assert.True(child.Oom.UnderOom);
-        second.Cancel();
+        first.Cancel();
         world.Run();
         Assert.False(group.Oom.UnderOom);
         Assert.False(child.Oom.UnderOom);

@@ -41,7 +41,8 @@ internal sealed class Scheduler(Func<int, int> choose) : IDisposable
             _running.Go.Release();
             if (!_finished.Wait(TimeSpan.FromSeconds(30)))
             {
-                throw new TimeoutException($"An actor blocks at step {_steps}: it waits for something that is not ours.");
+                throw new TimeoutException(
+                    $"An actor blocks at step {_steps}: it waits for something that is not ours.");
             }
         }
 

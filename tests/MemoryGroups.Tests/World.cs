@@ -152,7 +152,12 @@ internal sealed class World : IDisposable
 
     private void OnProbe(ProbePoint point, object? subject)
     {
-        Trace.Add(point);
+        // Every charge passes it: it would bury the steps of the protocol.
+        if (point != ProbePoint.BeforeSwap)
+        {
+            Trace.Add(point);
+        }
+
         if (_scripts.TryGetValue(point, out List<Action<object?>>? actions) && actions.Count > 0)
         {
             Action<object?> action = actions[0];
