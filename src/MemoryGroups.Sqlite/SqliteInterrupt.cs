@@ -1,13 +1,15 @@
 // Stops what runs on one connection, and nothing that runs after it.
 //
-// sqlite3_interrupt alone loses and leaks: SQLite forgets an interrupt when the next statement starts (a kill between
-// two statements of one query would be lost), and remembers it as long as any statement is active (an abandoned cursor
-// would get the next query interrupted). So the order to stop is a flag of ours, which SQLite's progress handler reads
-// every so many steps; sqlite3_interrupt only makes it quicker, and reaches what the progress handler does not see.
+// sqlite3_interrupt alone loses and leaks: SQLite forgets an interrupt when the next statement starts (a kill between two
+// statements of one query would be lost), and remembers it as long as any statement is active (an abandoned cursor would get
+// the next query interrupted). So the order to stop is a flag of ours, which SQLite reads for us in two places:
 //
-// Waiting for another connection's lock, a command tries the same statement again and again, each time for a few steps
-// only: too few for the progress handler. The busy handler, called in each of those tries, then makes it look at every
-// step.
+//   progress   every so many steps of a statement
+//   start      whenever a statement starts; what takes fewer steps than that is interrupted there, now that it is active.
+//              And the progress handler is then called at every step: a command that waits for another connection's lock
+//              starts the same statement again and again, and fails on the lock before it looks at the interrupt.
+//
+// sqlite3_interrupt at the moment of the order makes it quicker, and reaches a statement that does neither.
 //
 // Must stay true: Stop does nothing unless its run is under way (decided under the gate, and so is the interrupt);
 // SQLite is made to forget the flag before it is freed, because a connection can outlive its close (a statement that
@@ -34,7 +36,7 @@ internal sealed unsafe class SqliteInterrupt : IDisposable
         _native = native;
         _order = (Order*)NativeMemory.AllocZeroed((nuint)sizeof(Order));
         _order->Db = db;
-        native.SetBusyHandler(db, &OnBusy, _order);
+        native.SetStartHandler(db, &OnStart, _order);
     }
 
     // The caller looks again, after this, whether its run is to be stopped: an earlier Stop did nothing.
@@ -46,7 +48,7 @@ internal sealed unsafe class SqliteInterrupt : IDisposable
             _running = run;
         }
 
-        // Each time, because the busy handler or the query itself may have set another.
+        // Each time, because the start handler or the query itself may have set another.
         _native.SetProgressHandler(_order->Db, StepsBetweenLooks, &OnProgress, _order);
     }
 
@@ -74,21 +76,22 @@ internal sealed unsafe class SqliteInterrupt : IDisposable
     public void Dispose()
     {
         _native.SetProgressHandler(_order->Db, 0, null, null);
-        _native.SetBusyHandler(_order->Db, null, null);
+        _native.SetStartHandler(_order->Db, null, null);
         NativeMemory.Free(_order);
     }
 
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
     private static int OnProgress(void* order) => Volatile.Read(ref ((Order*)order)->Stop);
 
-    // Called by the connection's own thread within a statement, so the handler may be changed here. Zero leaves the
-    // waiting to the managed command, as without a busy handler.
+    // On the connection's own thread within a statement, so both calls are allowed and wait for nothing.
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
-    private static int OnBusy(void* order, int tries)
+    private static int OnStart(uint what, void* order, void* statement, void* sql)
     {
         if (Volatile.Read(ref ((Order*)order)->Stop) != 0)
         {
-            SqliteMemory.Native.SetProgressHandler(((Order*)order)->Db, 1, &OnProgress, order);
+            nint db = ((Order*)order)->Db;
+            SqliteMemory.Native.Interrupt(db);
+            SqliteMemory.Native.SetProgressHandler(db, 1, &OnProgress, order);
         }
 
         return 0;

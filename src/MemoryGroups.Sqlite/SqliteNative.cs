@@ -33,6 +33,7 @@ internal sealed unsafe class SqliteNative
     private const int ConfigMalloc = 4;
     private const int ConfigMemoryStatus = 9;
     private const int LimitWorkerThreads = 11;
+    private const uint TraceStatement = 1;
 
     private readonly delegate* unmanaged[Cdecl]<int, void*, int> _configPointer;
     private readonly delegate* unmanaged[Cdecl]<int, int, int> _configNumber;
@@ -40,7 +41,8 @@ internal sealed unsafe class SqliteNative
     private readonly delegate* unmanaged[Cdecl]<void*, void> _interrupt;
     private readonly delegate* unmanaged[Cdecl]<
         void*, int, delegate* unmanaged[Cdecl]<void*, int>, void*, void> _progress;
-    private readonly delegate* unmanaged[Cdecl]<void*, delegate* unmanaged[Cdecl]<void*, int, int>, void*, int> _busy;
+    private readonly delegate* unmanaged[Cdecl]<
+        void*, uint, delegate* unmanaged[Cdecl]<uint, void*, void*, void*, int>, void*, int> _trace;
     private readonly delegate* unmanaged[Cdecl]<void*, int> _releaseMemory;
     private readonly delegate* unmanaged[Cdecl]<void*, int, int, int> _limit;
     private readonly delegate* unmanaged[Cdecl]<void*, void*, void*> _nextStatement;
@@ -58,8 +60,9 @@ internal sealed unsafe class SqliteNative
         _interrupt = (delegate* unmanaged[Cdecl]<void*, void>)Export(library, "sqlite3_interrupt");
         _progress = (delegate* unmanaged[Cdecl]<void*, int, delegate* unmanaged[Cdecl]<void*, int>, void*, void>)
             Export(library, "sqlite3_progress_handler");
-        _busy = (delegate* unmanaged[Cdecl]<void*, delegate* unmanaged[Cdecl]<void*, int, int>, void*, int>)
-            Export(library, "sqlite3_busy_handler");
+        _trace = (delegate* unmanaged[Cdecl]<
+            void*, uint, delegate* unmanaged[Cdecl]<uint, void*, void*, void*, int>, void*, int>)
+            Export(library, "sqlite3_trace_v2");
         _releaseMemory = (delegate* unmanaged[Cdecl]<void*, int>)Export(library, "sqlite3_db_release_memory");
         _limit = (delegate* unmanaged[Cdecl]<void*, int, int, int>)Export(library, "sqlite3_limit");
         _nextStatement = (delegate* unmanaged[Cdecl]<void*, void*, void*>)Export(library, "sqlite3_next_stmt");
@@ -115,8 +118,10 @@ internal sealed unsafe class SqliteNative
         nint db, int everySteps, delegate* unmanaged[Cdecl]<void*, int> handler, void* argument) =>
         _progress((void*)db, everySteps, handler, argument);
 
-    internal void SetBusyHandler(nint db, delegate* unmanaged[Cdecl]<void*, int, int> handler, void* argument) =>
-        _busy((void*)db, handler, argument);
+    // Called when a statement starts.
+    internal void SetStartHandler(
+        nint db, delegate* unmanaged[Cdecl]<uint, void*, void*, void*, int> handler, void* argument) =>
+        _trace((void*)db, handler is null ? 0 : TraceStatement, handler, argument);
 
     internal void ReleaseMemory(nint db) => _releaseMemory((void*)db);
 

@@ -72,6 +72,67 @@ public sealed class KillTests
     }
 
     [Fact]
+    public async Task Stop_ends_a_query_that_consists_of_tiny_statements()
+    {
+        using var database = new TestDatabase();
+        SqliteSession session = database.Open(database.Group());
+        using var cancel = new CancellationTokenSource();
+        int statements = 0;
+
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => session.RunAsync(
+            "tiny",
+            connection =>
+            {
+                while (statements < 100)
+                {
+                    if (++statements == 10)
+                    {
+                        cancel.Cancel();
+                    }
+
+                    Scalar<long>(connection, "SELECT 1");
+                }
+
+                return statements;
+            },
+            cancel.Token));
+
+        Assert.Equal(10, statements);
+    }
+
+    [Fact]
+    public async Task Stop_while_a_reader_is_open_stops_the_reader_at_its_next_row()
+    {
+        using var database = new TestDatabase();
+        await database.FillAsync(10);
+        SqliteSession session = database.Open(database.Group());
+        using var cancel = new CancellationTokenSource();
+        int rows = 0;
+
+        // Ten rows are a few dozen steps: too few for anything but the interrupt itself.
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => session.RunAsync(
+            "reader",
+            connection =>
+            {
+                using SqliteCommand command = connection.CreateCommand();
+                command.CommandText = "SELECT id FROM t";
+                using SqliteDataReader reader = command.ExecuteReader();
+                while (reader.Read())
+                {
+                    if (++rows == 5)
+                    {
+                        cancel.Cancel();
+                    }
+                }
+
+                return rows;
+            },
+            cancel.Token));
+
+        Assert.Equal(5, rows);
+    }
+
+    [Fact]
     public async Task Token_cancelled_before_the_query_begins_keeps_it_from_beginning()
     {
         using var database = new TestDatabase();

@@ -266,6 +266,25 @@ public sealed class ChargeFlagsTests
         Assert.True(scene.World.Begin(scene.Asker, 800, flags).Granted);
     }
 
+    [Theory]
+    [InlineData(ChargeFlags.None, 1)]
+    [InlineData(ChargeFlags.NoReclaim, 0)]
+    public void Request_that_may_not_reclaim_is_slowed_down_without_running_a_reclaimer(ChargeFlags flags, int calls)
+    {
+        using var scene = new Scene();
+        scene.Group.High = 1;
+        scene.Hog.Uncharge(900);
+        var reclaimer = new Counting(0);
+        using IDisposable registered = scene.Group.AddReclaimer(reclaimer);
+
+        Pending slowed = scene.World.Charge(scene.Asker, 800, flags);
+
+        Assert.True(slowed.Sleeps);
+        Assert.Equal(calls, reclaimer.Calls);
+        scene.World.Advance(TimeSpan.FromSeconds(2));
+        Assert.True(slowed.Granted);
+    }
+
     // A group at its limit: the hog has everything and may be killed, the asker has nothing.
     private sealed class Scene : IDisposable
     {

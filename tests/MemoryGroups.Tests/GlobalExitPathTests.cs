@@ -97,7 +97,8 @@ public sealed class GlobalExitPathTests
         {
             Action action = what switch
             {
-                "nothing" => static () => { },
+                "nothing" => static () => { }
+                ,
                 "kill asker" => () => Asker.Kill("disturbed"),
                 "exit asker" => Asker.Dispose,
                 "cancel asker" => Cancel.Cancel,
