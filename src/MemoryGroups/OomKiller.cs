@@ -44,15 +44,16 @@ public sealed class OomKiller
     /// Stops all killing, and waits until every victim has exited. While it is off, a full group or root refuses
     /// charges.
     /// </summary>
-    /// <param name="timeout">How long to wait for victims. Not negative; the kernel uses 20 seconds.</param>
+    /// <param name="timeout">How long to wait for victims: 0 to 49 days; the kernel uses 20 seconds.</param>
     /// <param name="cancellationToken">Gives up.</param>
     /// <returns>
     /// True when the killer is off and no victim is left. False on timeout or cancellation: the killer is on again.
     /// </returns>
-    /// <exception cref="ArgumentOutOfRangeException"><paramref name="timeout"/> is negative.</exception>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="timeout"/> is out of range.</exception>
     public async ValueTask<bool> DisableAsync(TimeSpan timeout, CancellationToken cancellationToken = default)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(timeout, TimeSpan.Zero);
+        MemoryGroupOptions.CheckedTimeout(timeout, nameof(timeout));
         var request = new OomRequest(_root, null, 0, ChargeFlags.None, timeout) { Cancel = cancellationToken };
 
         // With the kill lock, so that no kill is half done when we return true.
