@@ -34,10 +34,19 @@ internal static class LimitChange
         while (!request.FitsIn(group) && !cancel.IsCancellationRequested && request.TimeLeft != TimeSpan.Zero)
         {
             long over = group.Usage - group.Counter.Limit;
+            request.SawBusy = false;
             long gave = await SubtreeReclaim.RunAsync(request, group, over, ReclaimReason.LimitLowered)
                 .ConfigureAwait(false);
             if (request.FitsIn(group) || (gave > 0 && ++rounds < ChargeAttempt.MaxRounds))
             {
+                continue;
+            }
+
+            if (gave == 0 && request.SawBusy && ++rounds < ChargeAttempt.MaxRounds)
+            {
+                // Somebody else's reclaim is under way: a kill now would be early.
+                await OomContest.WaitAsync(request, group, group.Root.PauseTick, () => !request.FitsIn(group))
+                    .ConfigureAwait(false);
                 continue;
             }
 

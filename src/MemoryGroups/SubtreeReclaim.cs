@@ -27,7 +27,8 @@ internal sealed class SubtreeReclaim
         _protection = new MemoryProtection(target);
     }
 
-    private readonly record struct Source(MemoryGroup Group, MemoryReclaimer Reclaimer);
+    // Cost and usage as they were at the start: a sort by values that move meanwhile has no defined end.
+    private readonly record struct Source(MemoryGroup Group, MemoryReclaimer Reclaimer, int Cost, long Usage);
 
     // What was given back by all that were asked, as they say.
     internal static async ValueTask<long> RunAsync(
@@ -77,7 +78,7 @@ internal sealed class SubtreeReclaim
         {
             foreach (MemoryReclaimer reclaimer in group.Reclaimers)
             {
-                _sources.Add(new Source(group, reclaimer));
+                _sources.Add(new Source(group, reclaimer, CostOf(reclaimer), group.Usage));
             }
 
             foreach (MemoryGroup? child in group.ChildRoster.Read())
@@ -91,9 +92,22 @@ internal sealed class SubtreeReclaim
 
         _sources.Sort(static (a, b) =>
         {
-            int byCost = a.Reclaimer.Cost.CompareTo(b.Reclaimer.Cost);
-            return byCost != 0 ? byCost : b.Group.Usage.CompareTo(a.Group.Usage);
+            int byCost = a.Cost.CompareTo(b.Cost);
+            return byCost != 0 ? byCost : b.Usage.CompareTo(a.Usage);
         });
+    }
+
+    // User code: one that throws is asked last.
+    private static int CostOf(MemoryReclaimer reclaimer)
+    {
+        try
+        {
+            return reclaimer.Cost;
+        }
+        catch (Exception)
+        {
+            return int.MaxValue;
+        }
     }
 
     private async ValueTask<long> PassAsync(long bytes, bool evenLow, bool synchronously)

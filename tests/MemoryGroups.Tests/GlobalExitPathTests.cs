@@ -49,7 +49,7 @@ public sealed class GlobalExitPathTests
         bool late = (ProbePoint)point is ProbePoint.BeforeReap or ProbePoint.Reaped;
         world.Advance(TimeSpan.FromSeconds(late ? 3 : 1));
         scene.Hog.Dispose();
-        world.Advance(TimeSpan.FromSeconds(40));
+        world.Advance(TimeSpan.FromSeconds(4));
 
         Assert.True(disturbed);
         Assert.All(scene.Pending, static one => Assert.False(one.Sleeps));
@@ -61,6 +61,7 @@ public sealed class GlobalExitPathTests
         world.Root.OomKiller.Enable();
         Assert.Equal((0, 0), (world.Root.OomReserveUsed, world.Root.OomKiller.VictimsInFlight));
         Assert.Equal(0, world.Time.ArmedTimers);
+        Assert.Empty(scene.Asker.Waiters ?? []);
         world.AssertQuiet();
     }
 

@@ -128,41 +128,45 @@ public sealed class MemorySpaceTests
     [Requirement("M32")]
     public async Task Pins_and_reaping_that_race_on_real_threads_never_hold_at_the_same_time()
     {
-        for (int round = 0; round < 500; round++)
+        for (int round = 0; round < 50; round++)
         {
             using var root = new MemoryRoot();
             MemorySpace space = root.CreateMember("member").Space;
             int inside = 0;
             int overlaps = 0;
+            bool refused = false;
             using var start = new Barrier(2);
             Task pinning = Task.Run(() =>
             {
                 start.SignalAndWait();
-                try
+                for (int i = 0; i < 10_000_000 && !refused; i++)
                 {
-                    for (int i = 0; i < 200; i++)
+                    try
                     {
                         using SpacePin pin = space.Pin();
                         overlaps += Interlocked.Exchange(ref inside, 1);
                         Interlocked.Exchange(ref inside, 0);
+                        refused = overlaps > 0;
                     }
-                }
-                catch (OomKilledException)
-                {
+                    catch (OomKilledException)
+                    {
+                        refused = true;
+                    }
                 }
             });
             start.SignalAndWait();
-            for (int i = 0; i < 200 && !space.IsUnstable; i++)
+            bool reaping = false;
+            for (int i = 0; i < 10_000_000 && !reaping; i++)
             {
-                if (space.TryBeginReap())
-                {
-                    // Never let go: from here on nobody may be inside.
-                    Assert.True(Interlocked.Exchange(ref inside, 1) == 0, $"round {round}");
-                }
+                reaping = space.TryBeginReap();
             }
 
+            // Never let go: from here on nobody may be inside.
+            int wasInside = reaping ? Interlocked.Exchange(ref inside, 1) : 0;
             await pinning;
-            Assert.True(overlaps == 0, $"round {round}: a pin was granted while the space was being reaped");
+            Assert.True(reaping && refused, $"round {round}: neither side came through");
+            Assert.True(
+                wasInside + overlaps == 0, $"round {round}: a pin was granted while the space was being reaped");
         }
     }
 

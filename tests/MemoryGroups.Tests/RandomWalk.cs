@@ -149,7 +149,8 @@ internal sealed partial class RandomWalk : IDisposable
                 return false;
             }
 
-            string ending = asking.End(this);
+            string ending = asking.End();
+            ForcedSinceCheck += asking.MayExceed && ending == "granted" ? asking.Bytes : 0;
             Endings[ending] = Endings.GetValueOrDefault(ending) + 1;
             return true;
         });

@@ -77,6 +77,29 @@ public sealed class S003ReserveTests
 
     [Fact]
     [Requirement("S003-6")]
+    public void Immortal_sharer_of_a_victims_space_gets_nothing_from_the_reserve()
+    {
+        using var world = new World(configure: static options => options with { OomReserveBytes = 100 });
+        MemoryGroup tenant = world.Root.CreateGroup("tenant", new MemoryGroupOptions { Max = 1000 });
+        MemoryMember victim = tenant.CreateMember("victim");
+        victim.Charge(1000);
+        MemoryMember immortal = tenant.CreateMember("immortal", new MemoryMemberOptions
+        {
+            Space = victim.Space,
+            OomScoreAdjustment = MemoryMember.NeverKill,
+        });
+        world.Charge(tenant.CreateMember("asker"), 100);
+        Assert.True(victim.IsKilled && !immortal.IsKilled);
+
+        Assert.Throws<MemoryLimitExceededException>(() => immortal.Charge(10));
+
+        Assert.Equal(0, world.Root.OomReserveUsed);
+        victim.Charge(10);
+        Assert.Equal(10, world.Root.OomReserveUsed);
+    }
+
+    [Fact]
+    [Requirement("S003-6")]
     public void Request_without_reserve_gets_none_even_from_a_victim()
     {
         using var world = new World(configure: static options => options with { OomReserveBytes = 100 });

@@ -85,7 +85,7 @@ internal sealed class WalkAsking(WalkActor actor, long bytes, ChargeFlags flags,
     }
 
     // Books the outcome and answers its name; an outcome that nothing explains is an error.
-    public string End(RandomWalk walk)
+    public string End()
     {
         if (Task.IsCompletedSuccessfully)
         {
@@ -98,7 +98,6 @@ internal sealed class WalkAsking(WalkActor actor, long bytes, ChargeFlags flags,
                 Actor.Raw.Add(Bytes);
             }
 
-            walk.ForcedSinceCheck += MayExceed ? Bytes : 0;
             return "granted";
         }
 
