@@ -1,15 +1,14 @@
 // Stops what runs on one connection, and nothing that runs after it.
 //
-// sqlite3_interrupt alone loses and leaks: SQLite forgets an interrupt when the next statement starts (a kill between two
-// statements of one query would be lost), and remembers it as long as any statement is active (an abandoned cursor would get
-// the next query interrupted). So the order to stop is a flag of ours, which SQLite reads for us in two places:
+// sqlite3_interrupt alone loses and leaks: SQLite forgets an interrupt when the next statement starts (a kill between
+// two statements of one query would be lost), and remembers it as long as any statement is active (an abandoned cursor
+// would get the next query interrupted). So the order to stop is a flag of ours besides, which is looked at whenever a
+// statement starts: that statement is then interrupted, now that it is active and the interrupt stays. The flag is set
+// before the interrupt is given, so a statement that starts meanwhile meets one of the two.
 //
-//   progress   every so many steps of a statement
-//   start      whenever a statement starts; what takes fewer steps than that is interrupted there, now that it is active.
-//              And the progress handler is then called at every step: a command that waits for another connection's lock
-//              starts the same statement again and again, and fails on the lock before it looks at the interrupt.
-//
-// sqlite3_interrupt at the moment of the order makes it quicker, and reaches a statement that does neither.
+// A command that waits for another connection's lock starts the same statement again and again, and each time fails on
+// the lock before SQLite looks at the interrupt. From the first start after the order on SQLite therefore asks us at
+// every step.
 //
 // Must stay true: Stop does nothing unless its run is under way (decided under the gate, and so is the interrupt);
 // SQLite is made to forget the flag before it is freed, because a connection can outlive its close (a statement that
@@ -21,9 +20,6 @@ namespace MemoryGroups.Sqlite;
 
 internal sealed unsafe class SqliteInterrupt : IDisposable
 {
-    // About ten microseconds of work.
-    private const int StepsBetweenLooks = 1000;
-
     private readonly Lock _gate = new();
     private readonly SqliteNative _native;
     private readonly Order* _order;
@@ -48,15 +44,20 @@ internal sealed unsafe class SqliteInterrupt : IDisposable
             _running = run;
         }
 
-        // Each time, because the start handler or the query itself may have set another.
-        _native.SetProgressHandler(_order->Db, StepsBetweenLooks, &OnProgress, _order);
+        if (_order->AsksAtEveryStep)
+        {
+            _order->AsksAtEveryStep = false;
+            _native.SetProgressHandler(_order->Db, 0, null, null);
+        }
     }
 
+    // What the session does after this, to clean up, is not stopped.
     internal void End()
     {
         lock (_gate)
         {
             _running = null;
+            Volatile.Write(ref _order->Stop, 0);
         }
     }
 
@@ -66,7 +67,7 @@ internal sealed unsafe class SqliteInterrupt : IDisposable
         {
             if (_running == run)
             {
-                Volatile.Write(ref _order->Stop, 1);
+                Interlocked.Exchange(ref _order->Stop, 1);
                 _native.Interrupt(_order->Db);
             }
         }
@@ -75,23 +76,31 @@ internal sealed unsafe class SqliteInterrupt : IDisposable
     // Before the connection is closed.
     public void Dispose()
     {
-        _native.SetProgressHandler(_order->Db, 0, null, null);
+        if (_order->AsksAtEveryStep)
+        {
+            _native.SetProgressHandler(_order->Db, 0, null, null);
+        }
+
         _native.SetStartHandler(_order->Db, null, null);
         NativeMemory.Free(_order);
     }
 
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
-    private static int OnProgress(void* order) => Volatile.Read(ref ((Order*)order)->Stop);
+    private static int OnStep(void* order) => Volatile.Read(ref ((Order*)order)->Stop);
 
     // On the connection's own thread within a statement, so both calls are allowed and wait for nothing.
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
     private static int OnStart(uint what, void* order, void* statement, void* sql)
     {
+        // SQLite has just forgotten an earlier interrupt. That must have happened for everybody before the flag is
+        // read, or both could be missed.
+        Interlocked.MemoryBarrier();
         if (Volatile.Read(ref ((Order*)order)->Stop) != 0)
         {
             nint db = ((Order*)order)->Db;
+            ((Order*)order)->AsksAtEveryStep = true;
             SqliteMemory.Native.Interrupt(db);
-            SqliteMemory.Native.SetProgressHandler(db, 1, &OnProgress, order);
+            SqliteMemory.Native.SetProgressHandler(db, 1, &OnStep, order);
         }
 
         return 0;
@@ -101,6 +110,7 @@ internal sealed unsafe class SqliteInterrupt : IDisposable
     private struct Order
     {
         internal int Stop;
+        internal bool AsksAtEveryStep;
         internal nint Db;
     }
 }

@@ -114,6 +114,8 @@ internal sealed class ChargeAttempt
             return true;
         }
 
+        // What it was woken for did not do for it; it may do for somebody else while this one reclaims.
+        _root.WaitQueue.PassHintOn(Request, granted: false);
         CountMax();
         if (await ReclaimAsync().ConfigureAwait(false))
         {

@@ -75,6 +75,7 @@ public sealed class KillTests
     public async Task Stop_ends_a_query_that_consists_of_tiny_statements()
     {
         using var database = new TestDatabase();
+        await database.FillAsync(1);
         SqliteSession session = database.Open(database.Group());
         using var cancel = new CancellationTokenSource();
         int statements = 0;
@@ -90,7 +91,7 @@ public sealed class KillTests
                         cancel.Cancel();
                     }
 
-                    Scalar<long>(connection, "SELECT 1");
+                    Execute(connection, "INSERT INTO t(text) VALUES ('x')");
                 }
 
                 return statements;
@@ -98,6 +99,8 @@ public sealed class KillTests
             cancel.Token));
 
         Assert.Equal(10, statements);
+        long rows = await session.RunAsync("count", connection => Scalar<long>(connection, "SELECT count(*) FROM t"));
+        Assert.Equal(10, rows);
     }
 
     [Fact]
