@@ -48,7 +48,7 @@ internal sealed class ChargeAttempt
 
     // TryCharge: fits now, or not.
     internal static bool Try(MemoryMember member, long bytes) =>
-        new ChargeAttempt(member, bytes, ChargeFlags.NoWait).TryFit();
+        TryFit(member, bytes, member.Root.FloorFor(ChargeFlags.NoWait, member.MayUseReserve), out _);
 
     // Charge: may reclaim on this thread; never waits, never kills.
     internal static void Run(MemoryMember member, long bytes, ChargeFlags flags)
@@ -204,21 +204,26 @@ internal sealed class ChargeAttempt
         }
     }
 
+    private bool TryFit() =>
+        _granted = TryFit(_member, _bytes, _root.FloorFor(_flags, _member.MayUseReserve), out _refused);
+
     // A batch, exactly the bytes, and again after the refusing subtree's stock has come back. Bounded, because others
-    // may stock up as fast as we drain.
-    private bool TryFit()
+    // may stock up as fast as we drain. Static, so that TryCharge allocates nothing, at a limit too.
+    private static bool TryFit(MemoryMember member, long bytes, long floor, out UsageCounter? refused)
     {
-        long floor = _root.FloorFor(_flags, _member.MayUseReserve);
+        MemberBooks books = member.Books;
+        StockLedger stocks = member.Root.Stocks;
         for (int drains = 0; ; drains++)
         {
-            if (_books.TryDraw(_bytes, floor, out _refused))
+            if (books.TryDraw(bytes, floor, out refused))
             {
-                _root.StartBackgroundReclaimIfLow();
-                return _granted = true;
+                member.Root.StartBackgroundReclaimIfLow();
+                return true;
             }
 
-            ObjectDisposedException.ThrowIf(_refused is null || _books.IsClosed, _member);
-            if (drains == MaxRounds || !StockLedger.MayHaveStock(Refusing) || _root.Stocks.Drain(Refusing) == 0)
+            ObjectDisposedException.ThrowIf(refused is null || books.IsClosed, member);
+            bool mayHelp = drains < MaxRounds && StockLedger.MayHaveStock(refused.Group);
+            if (!mayHelp || stocks.Drain(refused.Group) == 0)
             {
                 return false;
             }

@@ -7,8 +7,8 @@
 // direction.
 //
 // Must stay true: what the cells hold is charged to this group and to all above it. The batch follows the smallest
-// limit on the path (limit / (16 * slots), at most 256 KiB, nothing below 16 KiB), so what a group can strand is
-// bounded by 2 * batch * slots, an eighth of that limit; it is visible as UsageUpper - UsageLower.
+// limit on the path, Max or High (limit / (16 * slots), at most 256 KiB, nothing below 16 KiB), so what a group can
+// strand is bounded by 2 * batch * slots, an eighth of that limit; it is visible as UsageUpper - UsageLower.
 namespace MemoryGroups;
 
 internal sealed class GroupStock(MemoryGroup group) : StockHolder(group)
@@ -54,7 +54,7 @@ internal sealed class GroupStock(MemoryGroup group) : StockHolder(group)
         long most = long.MaxValue;
         for (MemoryGroup? at = group; at is not null; at = at.Parent)
         {
-            smallest = Math.Min(smallest, at.Counter.Limit);
+            smallest = Math.Min(smallest, Math.Min(at.Counter.Limit, at.High));
             most = Math.Min(most, at.OwnBatchBytes is 1 ? 0 : at.OwnBatchBytes ?? long.MaxValue);
         }
 

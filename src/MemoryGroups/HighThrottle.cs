@@ -50,6 +50,12 @@ internal static class HighThrottle
     {
         for (MemoryGroup? at = group; at is not null; at = at.Parent)
         {
+            // Idle stock is no reason to slow anybody down.
+            if (at.Usage > at.High)
+            {
+                at.Root.Stocks.Drain(at);
+            }
+
             if (at.Usage > at.High)
             {
                 at.Events.Raise(MemoryEvent.High);

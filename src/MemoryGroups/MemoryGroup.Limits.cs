@@ -1,7 +1,8 @@
 // The limits of a group, and the three ways of changing Max.
 //
-// Each limit is one long, read without a lock on every slow path and written by whoever administers. Only Max has
-// consequences when it is set (LimitChange); the others are looked at when the next charge or reclaim comes by.
+// Each limit is one long, read without a lock on every slow path and written by whoever administers. Max has
+// consequences when it is set (LimitChange), High only for idle stock; the others are looked at when the next charge
+// or reclaim comes by.
 // Must stay true: the root has none of them. Its capacity is the global pool and has a path of its own (GlobalOom).
 namespace MemoryGroups;
 
@@ -39,7 +40,14 @@ public partial class MemoryGroup
     public long High
     {
         get => Volatile.Read(ref _high);
-        set => Volatile.Write(ref _high, CheckedLimit(value, nameof(High)));
+        set
+        {
+            Volatile.Write(ref _high, CheckedLimit(value, nameof(High)));
+
+            // The stock follows High as it follows Max; what was fine before may be too much now.
+            Root.LimitsChanged();
+            Root.Stocks.Drain(this);
+        }
     }
 
     /// <summary>

@@ -178,7 +178,8 @@ internal sealed class StockLedger
         long spare = 4 * GroupStock.Slots * batch;
         for (UsageCounter? level = group.Counter; level is not null; level = level.Parent)
         {
-            if (level.Waiters > 0 || level.Room(group.Root.MinWatermark) < spare)
+            long room = Math.Min(level.Room(group.Root.MinWatermark), level.Group.High - level.Usage);
+            if (level.Waiters > 0 || room < spare)
             {
                 return false;
             }

@@ -145,13 +145,16 @@ public sealed class OomKillerSwitchTests
         Assert.True(world.Root.OomKiller.IsDisabled);
     }
 
-    [Fact]
-    public async Task Negative_timeout_of_disabling_is_refused()
+    [Theory]
+    [InlineData(-1)]
+    [InlineData(-TimeSpan.TicksPerMillisecond)]
+    [InlineData(long.MaxValue)]
+    public async Task Timeout_of_disabling_that_is_negative_infinite_or_too_long_is_refused(long ticks)
     {
         using var world = new World();
 
         await Assert.ThrowsAsync<ArgumentOutOfRangeException>(
-            async () => await world.Root.OomKiller.DisableAsync(TimeSpan.FromTicks(-1)));
+            async () => await world.Root.OomKiller.DisableAsync(TimeSpan.FromTicks(ticks)));
 
         Assert.False(world.Root.OomKiller.IsDisabled);
     }

@@ -254,15 +254,18 @@ public sealed class OomKillerTests
     {
         using var world = new World();
         MemoryGroup tenant = Group(world, 100_000);
-        MemoryMember[] growers = [.. Enumerable.Range(0, 3).Select(i => tenant.CreateMember($"grower{i}"))];
+        var turns = new Queue<TaskCompletionSource>();
         int finished = 0;
-        async Task Grow(MemoryMember member)
+        async Task GrowAsync(MemoryMember member)
         {
             try
             {
                 for (int page = 0; page < 40; page++)
                 {
                     await member.ChargeAsync(1000);
+                    var turn = new TaskCompletionSource();
+                    turns.Enqueue(turn);
+                    await turn.Task;
                 }
 
                 finished++;
@@ -276,11 +279,15 @@ public sealed class OomKillerTests
             }
         }
 
-        Task[] running = [.. growers.Select(Grow)];
-        world.Run();
+        Task[] growing = [.. Enumerable.Range(0, 3).Select(i => GrowAsync(tenant.CreateMember($"grower{i}")))];
+        while (turns.TryDequeue(out TaskCompletionSource? turn))
+        {
+            turn.SetResult();
+            world.Run();
+        }
 
-        Assert.All(running, static one => Assert.True(one.IsCompletedSuccessfully));
-        Assert.InRange(finished, 1, 3);
+        Assert.All(growing, static one => Assert.True(one.IsCompletedSuccessfully));
+        Assert.Equal((2, 1), (finished, tenant.Events.Current.OomKill));
         world.AssertQuiet();
     }
 

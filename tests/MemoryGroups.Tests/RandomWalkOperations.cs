@@ -132,7 +132,7 @@ internal sealed partial class RandomWalk
     private void TryCharge(WalkActor actor)
     {
         long bytes = Bytes(_scale.Largest / 4);
-        if (!actor.Member.IsExited && actor.Member.TryCharge(bytes))
+        if (UnlessExited(actor, () => actor.Member.TryCharge(bytes)))
         {
             actor.Raw.Add(bytes);
         }
@@ -207,8 +207,8 @@ internal sealed partial class RandomWalk
             case 1:
                 lease.Shrink(_random.NextInt64(lease.Bytes + 10));
                 break;
-            case 2 when !actor.Member.IsExited:
-                lease.TryGrow(Bytes(_scale.Largest / 16));
+            case 2:
+                UnlessExited(actor, () => lease.TryGrow(Bytes(_scale.Largest / 16)));
                 break;
             case 3:
                 Transfer(actor, lease);
@@ -239,12 +239,13 @@ internal sealed partial class RandomWalk
 
     private void UseAccount(WalkActor actor)
     {
-        if (actor.Member.IsExited)
+        if (actor.Member.IsExited || actor.IsInAccount)
         {
             return;
         }
 
         MemoryAccount account = actor.Account ??= actor.Member.OpenAccount();
+        actor.IsInAccount = true;
         switch (_random.Next(4))
         {
             case 0:
@@ -255,8 +256,24 @@ internal sealed partial class RandomWalk
                 actor.Account = null;
                 break;
             default:
-                account.TryGrow(Bytes(_scale.Largest / 16));
+                UnlessExited(actor, () => account.TryGrow(Bytes(_scale.Largest / 16)));
                 break;
+        }
+
+        actor.IsInAccount = false;
+    }
+
+    // The member may exit in the middle of the call, when others get their turn.
+    private static bool UnlessExited(WalkActor actor, Func<bool> charge)
+    {
+        try
+        {
+            return !actor.Member.IsExited && charge();
+        }
+        catch (ObjectDisposedException)
+        {
+            Assert.True(actor.Member.IsExited, "closed although it is open");
+            return false;
         }
     }
 }

@@ -11,6 +11,9 @@ internal sealed class WalkActor(MemoryMember member)
 
     public MemoryAccount? Account { get; set; }
 
+    // An account has one user at a time, also when others get their turn in the middle of its call.
+    public bool IsInAccount { get; set; }
+
     // Of the virtual clock, when the walk first saw that this member's space is a victim.
     public long? VictimSince { get; set; }
 

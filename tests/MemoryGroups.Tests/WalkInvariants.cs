@@ -249,7 +249,10 @@ internal sealed class WalkInvariants(World world, RandomWalk walk)
     {
         MemoryGroup group = waiter.Group;
         long room = group.Counter.Room(waiter.Request.RootFloor);
-        Check(waiter.Bytes > room, $"I3: {waiter.Bytes} bytes sleep at {group.Path} although {room} are free");
+        string who = waiter.Member?.Path ?? "a limit change";
+        Check(
+            waiter.Bytes > room,
+            $"I3: {waiter.Bytes} bytes of {who} sleep at {group.Path} although {room} are free");
         long stock = Root.Stocks.HeldIn(group);
         Check(
             waiter.Bytes > room + stock,
