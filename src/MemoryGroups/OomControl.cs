@@ -108,7 +108,7 @@ public sealed class OomControl
     /// <returns>Dispose it to end this registration; disposing twice is harmless.</returns>
     /// <exception cref="ArgumentNullException"><paramref name="signal"/> is null.</exception>
     /// <exception cref="ObjectDisposedException">The group is closed.</exception>
-    public IDisposable Register(OomSignal signal)
+    public IDisposable Register(MemorySignal signal)
     {
         ArgumentNullException.ThrowIfNull(signal);
         var registration = new OomRegistration(this, signal);
@@ -133,7 +133,7 @@ public sealed class OomControl
     /// <summary>Ends every registration of a signal on this group; no error when there is none.</summary>
     /// <param name="signal">The signal; it gets nothing more from this group.</param>
     /// <exception cref="ArgumentNullException"><paramref name="signal"/> is null.</exception>
-    public void Unregister(OomSignal signal)
+    public void Unregister(MemorySignal signal)
     {
         ArgumentNullException.ThrowIfNull(signal);
         using (_group.Root.EnterGuard())
@@ -152,7 +152,7 @@ public sealed class OomControl
     public async IAsyncEnumerable<long> WatchAsync(
         [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
-        var signal = new OomSignal();
+        var signal = new MemorySignal();
         using IDisposable registration = Register(signal);
         while (true)
         {
@@ -266,9 +266,9 @@ public sealed class OomControl
         }
     }
 
-    internal sealed class OomRegistration(OomControl control, OomSignal signal) : IDisposable
+    internal sealed class OomRegistration(OomControl control, MemorySignal signal) : IDisposable
     {
-        internal OomSignal Signal { get; } = signal;
+        internal MemorySignal Signal { get; } = signal;
 
         public void Dispose() => control.Remove(this);
     }

@@ -50,7 +50,7 @@ public sealed class MemoryGroupClosingTests
         MemoryMember outsider = FullGroup.Fill(world, world.Root.CreateGroup("other", FullGroup.Sleepy));
         Assert.True(world.Charge(session.CreateMember("hog"), 1000).Granted);
         Pending[] waiting = [FullGroup.Ask(world, tenant, 10), FullGroup.Ask(world, session, 10)];
-        var signal = new OomSignal();
+        var signal = new MemorySignal();
         session.Oom.Register(signal);
         signal.Take();
 

@@ -86,7 +86,7 @@ public sealed class MemoryGroupTests
         MemoryGroup session = tenant.CreateGroup("s");
         MemoryMember hog = session.CreateMember("hog");
         Assert.True(hog.TryCharge(1000));
-        var signal = new OomSignal();
+        var signal = new MemorySignal();
         session.Oom.Register(signal);
         Pending asking = world.Charge(session.CreateMember("asker"), 10);
         Assert.True(asking.Sleeps);

@@ -210,7 +210,7 @@ public sealed class OomKillerSwitchTests
     {
         using var world = new World(2000, options => options with { PanicOnOom = panic });
         (_, MemoryMember asker) = Full(world);
-        var signal = new OomSignal();
+        var signal = new MemorySignal();
         using IDisposable registered = asker.Group.Oom.Register(signal);
         var messages = new List<(string Text, long Told)>();
         world.Root.Panicking = text => messages.Add((text, signal.Total));

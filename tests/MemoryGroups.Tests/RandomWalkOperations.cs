@@ -51,7 +51,7 @@ internal sealed partial class RandomWalk
         ChargeFlags.Confined, ChargeFlags.NoReserve,
     ];
 
-    private readonly List<(MemoryGroup Group, OomSignal Signal, IDisposable Registration)> _signals = [];
+    private readonly List<(MemoryGroup Group, MemorySignal Signal, IDisposable Registration)> _signals = [];
     private readonly List<(WalkReclaimer Reclaimer, IDisposable Registration)> _registered = [];
     private readonly List<Task> _watched = [];
     private readonly List<(MemoryGroup Group, long Bytes, Task Change)> _changing = [];

@@ -79,7 +79,7 @@ internal sealed partial class RandomWalk
         }
         else
         {
-            OomSignal signal = _signals.Count > 0 && Chance(30) ? Pick(_signals).Signal : new OomSignal();
+            MemorySignal signal = _signals.Count > 0 && Chance(30) ? Pick(_signals).Signal : new MemorySignal();
             _signals.Add((group, signal, group.Oom.Register(signal)));
         }
     }

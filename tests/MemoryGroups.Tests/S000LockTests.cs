@@ -142,7 +142,7 @@ public sealed class S000LockTests
     {
         using var world = new World();
         MemoryGroup group = world.Root.CreateGroup("group", FullGroup.Sleepy);
-        var signal = new OomSignal();
+        var signal = new MemorySignal();
         using IDisposable registered = group.Oom.Register(signal);
         FullGroup.Fill(world, group);
         long before = -1;
@@ -163,7 +163,7 @@ public sealed class S000LockTests
     {
         using var world = new World();
         MemoryGroup group = world.Root.CreateGroup("group", FullGroup.Sleepy);
-        var signal = new OomSignal();
+        var signal = new MemorySignal();
         using IDisposable registered = group.Oom.Register(signal);
         MemoryMember hog = FullGroup.Fill(world, group);
 
@@ -208,7 +208,7 @@ public sealed class S000LockTests
         using var world = new World();
         MemoryGroup group = world.Root.CreateGroup(
             "group", new MemoryGroupOptions { Max = 1000, KillDisabled = disabledAtFirst });
-        var signal = new OomSignal();
+        var signal = new MemorySignal();
         using IDisposable registered = group.Oom.Register(signal);
         MemoryMember hog = FullGroup.Fill(world, group);
         world.Once(ProbePoint.BeforeNotify, () => group.Oom.KillDisabled = !disabledAtFirst);

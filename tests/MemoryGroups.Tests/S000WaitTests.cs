@@ -80,7 +80,7 @@ public sealed class S000WaitTests
     {
         using var world = new World();
         MemoryGroup group = world.Root.CreateGroup("group", new MemoryGroupOptions { Max = 1000 });
-        var signal = new OomSignal();
+        var signal = new MemorySignal();
         using IDisposable registered = group.Oom.Register(signal);
         FullGroup.Fill(world, group);
         long toldBeforeTheChoice = 0;

@@ -15,7 +15,7 @@ public sealed class S004NotificationTests
         MemoryGroup tenant = world.Root.CreateGroup("tenant", new MemoryGroupOptions { Max = 1000 });
         MemoryMember member = tenant.CreateMember("member");
         Assert.True(world.Charge(member, 1000).Granted);
-        var signal = new OomSignal();
+        var signal = new MemorySignal();
 
         tenant.Oom.Register(signal);
         member.Uncharge(500);
@@ -34,7 +34,7 @@ public sealed class S004NotificationTests
         using var world = new World();
         MemoryGroup tenant = world.Root.CreateGroup("tenant", FullGroup.Sleepy);
         MemoryMember hog = FullGroup.Fill(world, tenant);
-        OomSignal twice = new(), once = new();
+        MemorySignal twice = new(), once = new();
         tenant.Oom.Register(twice);
         tenant.Oom.Register(once);
         tenant.Oom.Register(twice);
@@ -62,9 +62,9 @@ public sealed class S004NotificationTests
         MemoryGroup b = a.CreateGroup("b", FullGroup.Sleepy);
         MemoryGroup c = b.CreateGroup("c");
         MemoryGroup sibling = a.CreateGroup("sibling");
-        OomSignal[] signals = [.. new MemoryGroup[] { world.Root, a, b, c, sibling }.Select(static group =>
+        MemorySignal[] signals = [.. new MemoryGroup[] { world.Root, a, b, c, sibling }.Select(static group =>
         {
-            var signal = new OomSignal();
+            var signal = new MemorySignal();
             group.Oom.Register(signal);
             return signal;
         })];
@@ -85,7 +85,7 @@ public sealed class S004NotificationTests
         using var world = new World();
         MemoryGroup tenant = world.Root.CreateGroup("tenant", new MemoryGroupOptions { Max = 1000 });
         MemoryMember hog = FullGroup.Fill(world, tenant);
-        var signal = new OomSignal();
+        var signal = new MemorySignal();
         tenant.Oom.Register(signal);
         Pending? loser = null;
         world.Once(ProbePoint.KillReturned, () => loser = world.Begin(tenant.CreateMember("loser"), 10));
@@ -111,11 +111,11 @@ public sealed class S004NotificationTests
         MemoryGroup tenant = parent.CreateGroup("tenant", FullGroup.Sleepy);
         MemoryGroup child = tenant.CreateGroup("child");
         FullGroup.Fill(world, tenant);
-        var old = new OomSignal();
+        var old = new MemorySignal();
         tenant.Oom.Register(old);
         FullGroup.Ask(world, tenant, 10);
         Assert.Equal(1, old.Take());
-        OomSignal onTenant = new(), onChild = new(), onParent = new();
+        MemorySignal onTenant = new(), onChild = new(), onParent = new();
 
         tenant.Oom.Register(onTenant);
         child.Oom.Register(onChild);
@@ -132,7 +132,7 @@ public sealed class S004NotificationTests
         using var world = new World();
         MemoryGroup tenant = world.Root.CreateGroup("tenant", FullGroup.Sleepy);
         FullGroup.Fill(world, tenant);
-        var signal = new OomSignal();
+        var signal = new MemorySignal();
         world.Once(Enum.Parse<ProbePoint>(point), () => tenant.Oom.Register(signal));
 
         FullGroup.Ask(world, tenant, 10);
@@ -149,7 +149,7 @@ public sealed class S004NotificationTests
         MemoryGroup parent = world.Root.CreateGroup("parent", FullGroup.Sleepy);
         MemoryGroup closed = parent.CreateGroup("closed");
         closed.Dispose();
-        var signal = new OomSignal();
+        var signal = new MemorySignal();
 
         Assert.Throws<ObjectDisposedException>(() => closed.Oom.Register(signal));
         Assert.Throws<ArgumentNullException>(() => parent.Oom.Register(null!));
@@ -170,7 +170,7 @@ public sealed class S004NotificationTests
         MemoryGroup other = world.Root.CreateGroup("other", FullGroup.Sleepy);
         MemoryMember hog = FullGroup.Fill(world, tenant);
         MemoryMember otherHog = FullGroup.Fill(world, other);
-        var signal = new OomSignal();
+        var signal = new MemorySignal();
         IDisposable first = tenant.Oom.Register(signal);
         tenant.Oom.Register(signal);
         other.Oom.Register(signal);
@@ -181,7 +181,7 @@ public sealed class S004NotificationTests
         Assert.Equal(1, signal.Take());
 
         tenant.Oom.Unregister(signal);
-        tenant.Oom.Unregister(new OomSignal());
+        tenant.Oom.Unregister(new MemorySignal());
         OneOom(world, tenant, hog);
         Assert.Equal(0, signal.Take());
         OneOom(world, other, otherHog);
@@ -196,7 +196,7 @@ public sealed class S004NotificationTests
         using var world = new World(capacity: 1000);
         MemoryGroup tenant = world.Root.CreateGroup("tenant");
         MemoryMember hog = tenant.CreateMember("hog");
-        OomSignal onRoot = new(), onTenant = new();
+        MemorySignal onRoot = new(), onTenant = new();
         world.Root.Oom.Register(onRoot);
         tenant.Oom.Register(onTenant);
         Assert.True(world.Charge(hog, 1000).Granted);
@@ -213,7 +213,7 @@ public sealed class S004NotificationTests
     {
         using var world = new World();
         MemoryGroup parent = world.Root.CreateGroup("parent");
-        var signal = new OomSignal();
+        var signal = new MemorySignal();
         parent.Oom.Register(signal);
 
         MemoryGroup child = parent.CreateGroup("child", FullGroup.Sleepy);
@@ -231,7 +231,7 @@ public sealed class S004NotificationTests
         using var world = new World(configure: static options => options with { PanicOnOom = OomPanic.Always });
         MemoryGroup tenant = world.Root.CreateGroup("tenant", new MemoryGroupOptions { Max = 1000 });
         FullGroup.Fill(world, tenant);
-        var signal = new OomSignal();
+        var signal = new MemorySignal();
         tenant.Oom.Register(signal);
         long raisedBefore = -1;
         world.Root.Panicking = _ => raisedBefore = signal.Total;
@@ -248,7 +248,7 @@ public sealed class S004NotificationTests
         using var world = new World();
         MemoryGroup tenant = world.Root.CreateGroup("tenant", new MemoryGroupOptions { Max = 1000 });
         FullGroup.Fill(world, tenant);
-        var signal = new OomSignal();
+        var signal = new MemorySignal();
         world.Once(ProbePoint.KillReturned, () =>
         {
             Assert.NotNull(tenant.OomLock.Holder);

@@ -1,7 +1,7 @@
 // The counting signal: never blocks, never allocates, never loses; and the streams that read it.
 namespace MemoryGroups.Tests;
 
-public sealed class OomSignalTests
+public sealed class MemorySignalTests
 {
     // Only a hang reaches it.
     private static readonly TimeSpan Watchdog = TimeSpan.FromSeconds(60);
@@ -10,7 +10,7 @@ public sealed class OomSignalTests
     [Requirement("S004-9")]
     public void Raising_allocates_nothing_and_several_raises_read_as_one_number()
     {
-        var signal = new OomSignal();
+        var signal = new MemorySignal();
         signal.Raise();
         Assert.Equal(1, signal.Take());
 
@@ -30,7 +30,7 @@ public sealed class OomSignalTests
     {
         const int threads = 4;
         const int raises = 20_000;
-        var signal = new OomSignal();
+        var signal = new MemorySignal();
         Task<long> reader = Task.Run(async () =>
         {
             long read = 0;
@@ -58,7 +58,7 @@ public sealed class OomSignalTests
     [Requirement("S004-9")]
     public async Task Cancelled_wait_leaves_the_count_for_the_next_reader()
     {
-        var signal = new OomSignal();
+        var signal = new MemorySignal();
         using var cancel = new CancellationTokenSource();
         Task<long> waiting = signal.WaitAsync(cancel.Token).AsTask();
         Assert.False(waiting.IsCompleted);
@@ -94,7 +94,7 @@ public sealed class OomSignalTests
         {
             for (int round = 0; round < 20_000; round++)
             {
-                var signal = new OomSignal();
+                var signal = new MemorySignal();
                 tenant.Oom.Register(signal);
                 tenant.Oom.Unregister(signal);
                 long then = signal.Total;

@@ -1,15 +1,15 @@
-// A counter that OOM notifications raise: the counterpart of an eventfd.
+// A counter that notifications raise (OOM, usage thresholds, pressure): the counterpart of an eventfd.
 //
 // Raising it never blocks, never allocates and never loses: several raises may be read as one number. It belongs to
 // whoever made it and may be registered on any number of groups, and more than once.
 namespace MemoryGroups;
 
-/// <summary>A counting signal that OOM notifications raise; see <see cref="OomControl.Register"/>.</summary>
+/// <summary>A counting signal that notifications raise; see <see cref="OomControl.Register"/>.</summary>
 /// <remarks>
 /// The counterpart of an eventfd written by <c>mem_cgroup_oom_notify</c> (mm/memcontrol-v1.c).
 /// Thread safety: all members may be used from any thread; one <see cref="WaitAsync"/> at a time.
 /// </remarks>
-public sealed class OomSignal
+public sealed class MemorySignal
 {
     private long _count;
     private long _total;
