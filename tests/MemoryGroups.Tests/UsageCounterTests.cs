@@ -45,37 +45,6 @@ public sealed class UsageCounterTests
     }
 
     [Fact]
-    [Requirement("T19")]
-    public async Task Failing_charges_from_many_threads_change_no_counter()
-    {
-        const int threads = 8;
-        const int charges = 125;
-        using var tree = new Chain(top: 1000, middle: 500, leaf: 1000);
-        Assert.True(tree.Middle.Counter.TryCharge(500, 0, out _));
-        MemoryMember member = tree.Leaf.CreateMember("member");
-        using var start = new Barrier(threads);
-
-        await Task.WhenAll(Enumerable.Repeat<Action>(
-            () =>
-            {
-                start.SignalAndWait();
-                for (int i = 0; i < charges; i++)
-                {
-                    Assert.False(member.TryCharge(1));
-                    var error = Assert.Throws<MemoryLimitExceededException>(
-                        () => member.Charge(1, ChargeFlags.NoRetry));
-                    Assert.Equal(tree.Middle.Path, error.GroupPath);
-                }
-            },
-            threads).Select(OnItsOwnThread));
-
-        Assert.Equal((500, 500, 0), tree.Usage);
-        Assert.Equal(0, tree.Leaf.RefusalCount);
-        Assert.Equal(0, tree.Top.RefusalCount);
-        Assert.True(tree.Middle.RefusalCount >= threads * charges * 2);
-    }
-
-    [Fact]
     [Requirement("T15")]
     public void Ancestor_limit_is_enforced_and_named_in_the_report()
     {
@@ -208,52 +177,6 @@ public sealed class UsageCounterTests
     }
 
     [Fact]
-    [Requirement("T20")]
-    public async Task Limit_that_toggles_under_racing_charges_loses_no_byte()
-    {
-        const int threads = 3;
-        const int rounds = 5_000_000;
-        using var tree = new Chain(top: long.MaxValue, middle: long.MaxValue, leaf: 1008);
-        UsageCounter leaf = tree.Leaf.Counter;
-        Assert.True(leaf.TryCharge(1000, 0, out _));
-        int running = threads;
-        using var start = new Barrier(threads + 1);
-        void Charge()
-        {
-            start.SignalAndWait();
-            try
-            {
-                for (int i = 0; i < rounds; i++)
-                {
-                    if (leaf.TryCharge(2, 0, out _))
-                    {
-                        leaf.Uncharge(2);
-                    }
-                }
-            }
-            finally
-            {
-                Interlocked.Decrement(ref running);
-            }
-        }
-
-        void Toggle()
-        {
-            start.SignalAndWait();
-            while (Volatile.Read(ref running) > 0)
-            {
-                leaf.SetLimit(1001);
-                leaf.SetLimit(1008);
-            }
-        }
-
-        await Task.WhenAll(Enumerable.Repeat<Action>(Charge, threads).Append(Toggle).Select(OnItsOwnThread));
-
-        Assert.Equal((1000, 1000, 1000), tree.Usage);
-        Assert.True(tree.Leaf.PeakUsage <= 1008, $"peak {tree.Leaf.PeakUsage}");
-    }
-
-    [Fact]
     public void Decrease_wakes_only_after_every_level_has_fallen()
     {
         using var world = new World();
@@ -267,38 +190,5 @@ public sealed class UsageCounterTests
 
         Assert.True(asking.Granted);
         Assert.Single(world.Trace, static point => point == ProbePoint.ChargeRefused);
-    }
-
-    private static Task OnItsOwnThread(Action body) => Task.Factory.StartNew(
-        body, TestContext.Current.CancellationToken, TaskCreationOptions.LongRunning, TaskScheduler.Default);
-
-    // Three groups below each other; the usage is read from the top down.
-    private sealed class Chain : IDisposable
-    {
-        private readonly World _world = new();
-
-        public Chain(long top, long middle, long leaf)
-        {
-            Top = _world.Root.CreateGroup("top", new MemoryGroupOptions { Max = top });
-            Middle = Top.CreateGroup("middle", new MemoryGroupOptions { Max = middle });
-            Leaf = Middle.CreateGroup("leaf", new MemoryGroupOptions { Max = leaf });
-        }
-
-        public MemoryGroup Top { get; }
-
-        public MemoryGroup Middle { get; }
-
-        public MemoryGroup Leaf { get; }
-
-        public (long Top, long Middle, long Leaf) Usage => (Top.Usage, Middle.Usage, Leaf.Usage);
-
-        // The tests charge the counters themselves, past any member: what is left is theirs.
-        public void Dispose()
-        {
-            Leaf.Counter.Uncharge(Leaf.Usage);
-            Middle.Counter.Uncharge(Middle.Usage);
-            Top.Counter.Uncharge(Top.Usage);
-            _world.Dispose();
-        }
     }
 }
