@@ -78,9 +78,6 @@ public partial class MemoryGroup : IDisposable, IRosterItem
         }
     }
 
-    /// <summary>The highest <see cref="Usage"/> so far.</summary>
-    public long PeakUsage => Counter.Peak;
-
     /// <summary>How often a charge was refused because of this group's own limit.</summary>
     public long RefusalCount => Counter.Refusals;
 
@@ -228,9 +225,6 @@ public partial class MemoryGroup : IDisposable, IRosterItem
     /// <returns>Plain data.</returns>
     public MemoryStatistics GetStatistics() => MemoryStatistics.Of(this);
 
-    /// <summary>Sets <see cref="PeakUsage"/> to the usage now.</summary>
-    public void ResetPeak() => Counter.ResetPeak();
-
     /// <summary>
     /// Kills every member of this subtree that may be killed. Not an OOM kill: no reserve, no OOM event.
     /// </summary>
@@ -275,7 +269,7 @@ public partial class MemoryGroup : IDisposable, IRosterItem
 
     private void Close()
     {
-        List<OomControl.OomRegistration> registrations;
+        List<MemorySignal> registered = [];
         using (Root.EnterGuard())
         {
             if (_closed)
@@ -284,7 +278,8 @@ public partial class MemoryGroup : IDisposable, IRosterItem
             }
 
             Volatile.Write(ref _closed, true);
-            registrations = _oom?.TakeAllLocked() ?? [];
+            _oom?.TakeAllLocked(registered);
+            TakeWatchersLocked(registered);
             CountReclaimersLocked(-_reclaimers.Length);
             _reclaimers = [];
         }
@@ -309,9 +304,9 @@ public partial class MemoryGroup : IDisposable, IRosterItem
             Parent?.ChildRoster.RemoveLocked(this);
         }
 
-        foreach (OomControl.OomRegistration registration in registrations)
+        foreach (MemorySignal signal in registered)
         {
-            registration.Signal.Raise();
+            signal.Raise();
         }
 
         _events?.SignalChange();

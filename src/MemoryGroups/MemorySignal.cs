@@ -55,3 +55,24 @@ public sealed class MemorySignal
         return Interlocked.Exchange(ref _waiter, null);
     }
 }
+
+// Readers of signals that were counted under a lock, or on the stack of somebody who merely charges: resumed on a work
+// item of their own.
+internal sealed class ResumedReaders(List<TaskCompletionSource> readers) : IThreadPoolWorkItem
+{
+    internal static void Post(MemoryRoot root, List<TaskCompletionSource>? readers)
+    {
+        if (readers is not null)
+        {
+            root.Post(new ResumedReaders(readers));
+        }
+    }
+
+    void IThreadPoolWorkItem.Execute()
+    {
+        foreach (TaskCompletionSource reader in readers)
+        {
+            reader.TrySetResult();
+        }
+    }
+}

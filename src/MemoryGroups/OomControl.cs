@@ -184,12 +184,12 @@ public sealed class OomControl
     }
 
     // The group is going away: each registration is raised a last time so that readers wake (M51).
-    internal List<OomRegistration> TakeAllLocked()
+    internal void TakeAllLocked(List<MemorySignal> into)
     {
         List<OomRegistration> all = _registrations ?? [];
         _registrations = null;
         AddRegistrationsLocked(-all.Count);
-        return all;
+        into.AddRange(all.Select(static registration => registration.Signal));
     }
 
     internal static OomHandler? HandlerFor(MemoryGroup group)

@@ -66,10 +66,12 @@ internal sealed class StockLedger
         }
     }
 
-    // Takes back all stock of the subtree. The counters fall inside the gate, the waking happens after it.
+    // Takes back all stock of the subtree. The counters fall inside the gate; thresholds are told, and sleepers woken,
+    // after it.
     internal long Drain(MemoryGroup top)
     {
         long drained = 0;
+        List<UsageCounter>? crossed = null;
         lock (_gate)
         {
             MemoryGroup at = top;
@@ -80,7 +82,10 @@ internal sealed class StockLedger
                     Unlink(holder);
                     long bytes = holder.DrainLocked();
                     drained += bytes;
-                    at.Counter.UnchargeQuietly(bytes);
+                    if (at.Counter.UnchargeQuietly(bytes))
+                    {
+                        (crossed ??= []).Add(at.Counter);
+                    }
                 }
 
                 if (at.StockLinks.Children is { } child)
@@ -98,6 +103,11 @@ internal sealed class StockLedger
                 UnlistIfEmpty(at);
                 at = at.Parent!;
             }
+        }
+
+        foreach (UsageCounter counter in crossed ?? [])
+        {
+            counter.CheckThresholds();
         }
 
         if (drained > 0)

@@ -10,6 +10,7 @@
 // Must stay true: usage never exceeds the limit by a charge that was granted while that limit stood (forced charges
 // excepted, they are counted by their callers); usage is never negative; whoever makes usage fall looks at Waiters
 // after the decrease, whoever sleeps raises Waiters before the last look at the room. One of the two sees the other.
+// Thresholds are looked at on every change and told after the walk: bytes that an upper level refuses cross nothing.
 // Follows mm/page_counter.c in what it guarantees, not in how.
 using System.Runtime.InteropServices;
 
@@ -21,6 +22,11 @@ internal sealed class UsageCounter(MemoryGroup group, UsageCounter? parent, long
     private PaddedLong _usage;
 
     private long _limit = limit;
+
+    // Null while none is registered: one predictable comparison for each level of a walk.
+    private UsageThresholds? _thresholds;
+
+    // The highest usage since somebody last reset a peak; see UsagePeaks.
     private long _peak;
     private long _refusals;
     private int _waiters;
@@ -56,13 +62,19 @@ internal sealed class UsageCounter(MemoryGroup group, UsageCounter? parent, long
             }
         }
 
+        bool crossed = false;
         for (UsageCounter? level = this; level is not null; level = level.Parent)
         {
-            if (!level.TryAdd(bytes, rootFloor))
+            if (!level.TryAdd(bytes, rootFloor, ref crossed))
             {
                 UnchargeBelow(level, bytes);
                 return level.Refuse(out refused);
             }
+        }
+
+        if (crossed)
+        {
+            CheckThresholds();
         }
 
         refused = null;
@@ -78,18 +90,24 @@ internal sealed class UsageCounter(MemoryGroup group, UsageCounter? parent, long
             root = root.Parent;
         }
 
+        bool crossed = false;
         if (evenAtRoot)
         {
-            root.RaisePeak(Interlocked.Add(ref root._usage.Value, bytes));
+            crossed = root.Add(bytes);
         }
-        else if (!root.TryAdd(bytes, rootFloor))
+        else if (!root.TryAdd(bytes, rootFloor, ref crossed))
         {
             return root.Refuse(out _);
         }
 
         for (UsageCounter level = this; level.Parent is not null; level = level.Parent)
         {
-            level.RaisePeak(Interlocked.Add(ref level._usage.Value, bytes));
+            crossed |= level.Add(bytes);
+        }
+
+        if (crossed)
+        {
+            CheckThresholds();
         }
 
         return true;
@@ -112,18 +130,39 @@ internal sealed class UsageCounter(MemoryGroup group, UsageCounter? parent, long
 
         if (heard)
         {
-            Group.Root.WaitQueue.WakeFitting(Group);
+            Tell();
         }
     }
 
-    // The same without the wake: for callers that hold the stock gate and wake after it.
-    internal void UnchargeQuietly(long bytes)
+    // The same without telling anybody: for callers that hold the stock gate and wake after it. True when they also
+    // have to check the thresholds after it.
+    internal bool UnchargeQuietly(long bytes)
     {
+        bool crossed = false;
         for (UsageCounter? level = this; bytes > 0 && level is not null; level = level.Parent)
         {
             level.Subtract(bytes);
+            crossed |= level.IsCrossedBy(level.Usage);
+        }
+
+        return crossed;
+    }
+
+    // Here and above; under no lock.
+    internal void CheckThresholds()
+    {
+        for (UsageCounter? level = this; level is not null; level = level.Parent)
+        {
+            if (Volatile.Read(ref level._thresholds) is { } thresholds && thresholds.IsCrossedBy(level.Usage))
+            {
+                thresholds.Check();
+            }
         }
     }
+
+    // A full fence: whoever changes the usage after it sees them, and whoever changed it before is seen by a look at
+    // the usage that follows.
+    internal void Watch(UsageThresholds? thresholds) => Interlocked.Exchange(ref _thresholds, thresholds);
 
     // Installs a limit and answers the usage read after it. A charger adds and then reads the limit again, we
     // store the limit and then read the usage; both with a full fence, so one of the two sees the other.
@@ -133,12 +172,36 @@ internal sealed class UsageCounter(MemoryGroup group, UsageCounter? parent, long
         return Usage;
     }
 
-    internal void ResetPeak() => Interlocked.Exchange(ref _peak, Usage);
+    // Replaces the mark it was read as; false when it was raised meanwhile.
+    internal bool TryRestartPeak(long was) => Interlocked.CompareExchange(ref _peak, Usage, was) == was;
+
+    internal void RaisePeak(long usage)
+    {
+        long peak = Volatile.Read(ref _peak);
+        while (usage > peak)
+        {
+            long was = Interlocked.CompareExchange(ref _peak, usage, peak);
+            if (was == peak)
+            {
+                return;
+            }
+
+            peak = was;
+        }
+    }
 
     // Under the root's guard only.
     internal void AddWaiterLocked(int count) => Interlocked.Add(ref _waiters, count);
 
-    private bool TryAdd(long bytes, long rootFloor)
+    // Over the limit. True when a threshold was crossed.
+    private bool Add(long bytes)
+    {
+        long now = Interlocked.Add(ref _usage.Value, bytes);
+        RaisePeak(now);
+        return IsCrossedBy(now);
+    }
+
+    private bool TryAdd(long bytes, long rootFloor, ref bool crossed)
     {
         long seen = Usage;
         while (true)
@@ -162,11 +225,12 @@ internal sealed class UsageCounter(MemoryGroup group, UsageCounter? parent, long
         {
             // The limit fell between our look and our swap.
             Subtract(bytes);
-            Group.Root.WaitQueue.WakeFitting(Group);
+            Tell();
             return false;
         }
 
         RaisePeak(seen + bytes);
+        crossed |= IsCrossedBy(seen + bytes);
         return true;
     }
 
@@ -180,11 +244,20 @@ internal sealed class UsageCounter(MemoryGroup group, UsageCounter? parent, long
 
         if (heard)
         {
-            Group.Root.WaitQueue.WakeFitting(Group);
+            Tell();
         }
     }
 
-    // True when somebody may be waiting for this decrease.
+    private void Tell()
+    {
+        CheckThresholds();
+        Group.Root.WaitQueue.WakeFitting(Group);
+    }
+
+    private bool IsCrossedBy(long now) =>
+        Volatile.Read(ref _thresholds) is { } thresholds && thresholds.IsCrossedBy(now);
+
+    // True when somebody may be waiting for this decrease, or for a threshold that it crossed.
     private bool Subtract(long bytes)
     {
         long now = Interlocked.Add(ref _usage.Value, -bytes);
@@ -194,7 +267,7 @@ internal sealed class UsageCounter(MemoryGroup group, UsageCounter? parent, long
             Interlocked.Add(ref _usage.Value, -now);
         }
 
-        return Waiters > 0;
+        return Waiters > 0 || IsCrossedBy(now);
     }
 
     private bool Refuse(out UsageCounter? refused)
@@ -202,21 +275,6 @@ internal sealed class UsageCounter(MemoryGroup group, UsageCounter? parent, long
         Interlocked.Increment(ref _refusals);
         refused = this;
         return false;
-    }
-
-    private void RaisePeak(long usage)
-    {
-        long peak = Volatile.Read(ref _peak);
-        while (usage > peak)
-        {
-            long was = Interlocked.CompareExchange(ref _peak, usage, peak);
-            if (was == peak)
-            {
-                return;
-            }
-
-            peak = was;
-        }
     }
 }
 

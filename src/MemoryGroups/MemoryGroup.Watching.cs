@@ -1,0 +1,46 @@
+// What can be watched of a group besides its events: peaks and thresholds.
+//
+// Each is made when it is first asked for: most groups live and die without anybody looking.
+// Must stay true: when the group is closed every signal registered here is raised a last time (M51).
+namespace MemoryGroups;
+
+public partial class MemoryGroup
+{
+    private UsagePeaks? _peaks;
+    private UsageThresholds? _thresholds;
+
+    /// <summary>
+    /// The highest <see cref="Usage"/> since <see cref="ResetPeak"/>, or of all time, in bytes. Bytes that were refused
+    /// never count.
+    /// </summary>
+    public long PeakUsage
+    {
+        get
+        {
+            // The mark first: a reader that opens and resets in between replaces it, but not before _peaks is there.
+            long mark = Counter.Peak;
+            return Volatile.Read(ref _peaks)?.Own.Bytes ?? mark;
+        }
+    }
+
+    /// <summary>Signals for usage that crosses a size.</summary>
+    public UsageThresholds Thresholds =>
+        Volatile.Read(ref _thresholds)
+        ?? Interlocked.CompareExchange(ref _thresholds, new UsageThresholds(this), null)
+        ?? _thresholds;
+
+    private UsagePeaks Peaks =>
+        Volatile.Read(ref _peaks) ?? Interlocked.CompareExchange(ref _peaks, new UsagePeaks(this), null) ?? _peaks;
+
+    /// <summary>
+    /// Sets <see cref="PeakUsage"/> to the usage now. Readers of <see cref="OpenPeak"/> keep theirs.
+    /// </summary>
+    public void ResetPeak() => Peaks.TryReset(Peaks.Own);
+
+    /// <summary>Opens a peak of its own, which starts with <see cref="PeakUsage"/> and is reset independently.</summary>
+    /// <returns>The reader; dispose it when done.</returns>
+    /// <exception cref="ObjectDisposedException">The group is closed.</exception>
+    public MemoryPeak OpenPeak() => Peaks.Open();
+
+    private void TakeWatchersLocked(List<MemorySignal> into) => _thresholds?.TakeAllLocked(into);
+}

@@ -1,0 +1,132 @@
+// Peaks: the highest usage since somebody's own reset, for the group and for any number of readers.
+//
+// The counter keeps one mark, the highest usage since anybody's last reset, and raises it as it always did; readers cost
+// the charge path nothing. Each peak is the larger of the mark and of what was folded into it before: whoever resets
+// first folds the mark into all the others, then swaps exactly that mark for the usage now, then is the only one that
+// starts anew. A mark that was raised in between makes the swap fail, and it is folded again.
+//
+// Must stay true: a peak is never below a usage that its reader could have seen since its reset, and never falls except
+// by that reset. A charge adds and then looks at the mark, a reset swaps the mark and then looks at the usage: one of
+// the two sees the other. How wrong at most: a charge that added before the reset and raises the mark after it shows its
+// (true, slightly older) usage in the new peak. Follows memory.peak in mm/memcontrol.c.
+namespace MemoryGroups;
+
+/// <summary>A reader of a group's peak with a reset of its own; see <see cref="MemoryGroup.OpenPeak"/>.</summary>
+/// <remarks>
+/// The counterpart of an open <c>memory.peak</c> of cgroup v2. Thread safety: all members may be used from any thread.
+/// </remarks>
+public sealed class MemoryPeak : IDisposable
+{
+    private readonly UsagePeaks _peaks;
+    private long _folded;
+    private bool _closed;
+
+    internal MemoryPeak(UsagePeaks peaks, long start)
+    {
+        _peaks = peaks;
+        _folded = start;
+    }
+
+    /// <summary>
+    /// The highest <see cref="MemoryGroup.Usage"/> since <see cref="Reset"/>, in bytes, stock included. Before the first
+    /// reset it is what <see cref="MemoryGroup.PeakUsage"/> was when this reader was opened, or more. After <see
+    /// cref="Dispose"/> it stays what it was then.
+    /// </summary>
+    public long Bytes
+    {
+        get
+        {
+            // The mark first: if a reset has replaced it already, the old one was folded before.
+            long mark = Volatile.Read(ref _closed) ? 0 : _peaks.Mark;
+            return Math.Max(mark, Volatile.Read(ref _folded));
+        }
+    }
+
+    /// <summary>Sets this peak, and no other, to the usage now.</summary>
+    /// <exception cref="ObjectDisposedException">The reader is disposed.</exception>
+    public void Reset() => ObjectDisposedException.ThrowIf(!_peaks.TryReset(this), this);
+
+    /// <summary>Closes the reader. In any order with others and with the group; twice is harmless.</summary>
+    public void Dispose() => _peaks.Close(this);
+
+    internal void FoldLocked(long mark) => Volatile.Write(ref _folded, Math.Max(_folded, mark));
+
+    internal void RestartLocked() => Volatile.Write(ref _folded, 0);
+
+    internal void CloseLocked(long mark)
+    {
+        FoldLocked(mark);
+        Volatile.Write(ref _closed, true);
+    }
+}
+
+internal sealed class UsagePeaks
+{
+    private readonly MemoryGroup _group;
+
+    // Guarded by the root's guard.
+    private readonly HashSet<MemoryPeak> _readers = [];
+
+    internal UsagePeaks(MemoryGroup group)
+    {
+        _group = group;
+        Own = new MemoryPeak(this, start: 0);
+        _readers.Add(Own);
+    }
+
+    // The group's own: what PeakUsage shows and ResetPeak resets.
+    internal MemoryPeak Own { get; }
+
+    internal long Mark => _group.Counter.Peak;
+
+    internal MemoryPeak Open()
+    {
+        using (_group.Root.EnterGuard(_group))
+        {
+            ObjectDisposedException.ThrowIf(_group.IsClosed, _group);
+            var reader = new MemoryPeak(this, Own.Bytes);
+            _readers.Add(reader);
+            return reader;
+        }
+    }
+
+    // False when it is closed.
+    internal bool TryReset(MemoryPeak reader)
+    {
+        using (_group.Root.EnterGuard(_group))
+        {
+            if (!_readers.Contains(reader))
+            {
+                return false;
+            }
+
+            long mark;
+            do
+            {
+                mark = Mark;
+                foreach (MemoryPeak other in _readers)
+                {
+                    other.FoldLocked(mark);
+                }
+            }
+            while (!_group.Counter.TryRestartPeak(mark));
+
+            reader.RestartLocked();
+
+            // A charge that added after the swap's look at the usage may have found the old mark high enough.
+            _group.Counter.RaisePeak(_group.Usage);
+            return true;
+        }
+    }
+
+    internal void Close(MemoryPeak reader)
+    {
+        using (_group.Root.EnterGuard(_group))
+        {
+            if (_readers.Remove(reader))
+            {
+                reader.CloseLocked(Mark);
+            }
+        }
+    }
+}
