@@ -16,7 +16,7 @@
 // was woken for and did not use is handed on (OomWaitQueue.Finish). Follows try_charge_memcg in mm/memcontrol.c.
 namespace MemoryGroups;
 
-internal sealed class ChargeAttempt
+internal sealed partial class ChargeAttempt
 {
     internal const int MaxRounds = 16;
 
@@ -56,7 +56,14 @@ internal sealed class ChargeAttempt
         var attempt = new ChargeAttempt(member, bytes, flags);
         if (!attempt.TryFit() && !attempt.TryLeaveEarly())
         {
-            attempt.ReclaimHere();
+            try
+            {
+                attempt.ReclaimHere();
+            }
+            finally
+            {
+                attempt.EndStall();
+            }
         }
     }
 
@@ -89,11 +96,20 @@ internal sealed class ChargeAttempt
         finally
         {
             _root.WaitQueue.Finish(_request, granted);
+            EndStall();
         }
 
         if (MustSlowDown())
         {
-            await HighThrottle.ApplyAsync(_request, _member.Group).ConfigureAwait(false);
+            BeginStall();
+            try
+            {
+                await HighThrottle.ApplyAsync(_request, _member.Group).ConfigureAwait(false);
+            }
+            finally
+            {
+                EndStall();
+            }
         }
     }
 
@@ -104,6 +120,7 @@ internal sealed class ChargeAttempt
         if (MustQueueBehindAged(out MemoryGroup? aged))
         {
             _refused = aged!.Counter;
+            BeginStall();
             Obey(await OomContest.WaitAsync(Request, aged, null, () => MustQueueBehindAged(out _))
                 .ConfigureAwait(false));
             return _granted;
@@ -116,6 +133,7 @@ internal sealed class ChargeAttempt
 
         // What it was woken for did not do for it; it may do for somebody else while this one reclaims.
         _root.WaitQueue.PassHintOn(Request, granted: false);
+        BeginStall();
         CountMax();
         if (await ReclaimAsync().ConfigureAwait(false))
         {
@@ -255,82 +273,10 @@ internal sealed class ChargeAttempt
         return Reentry.Concerns(Refusing) && ForceOrThrow(ChargeRefusal.Reentrant);
     }
 
-    // True to start over.
-    private async ValueTask<bool> ReclaimAsync()
-    {
-        long before = _refused!.Usage;
-        Request.SawBusy = false;
-        long gave = Has(ChargeFlags.NoReclaim)
-            ? 0
-            : await SubtreeReclaim.RunAsync(Request, Refusing, ReclaimTarget(), Reason()).ConfigureAwait(false);
-        if (Request.FitsIn(Refusing))
-        {
-            return true;
-        }
-
-        if (Request.TimeLeft == TimeSpan.Zero)
-        {
-            return ForceOrThrow(ChargeRefusal.TimedOut);
-        }
-
-        _rounds = _refused.Usage < before ? 0 : _rounds + 1;
-        if (_rounds >= MaxRounds || Has(ChargeFlags.NoRetry))
-        {
-            return false;
-        }
-
-        if (gave == 0 && Request.SawBusy)
-        {
-            // Somebody else's reclaim is under way: a kill now would be early.
-            Obey(await OomContest.WaitAsync(Request, Refusing, _root.PauseTick, () => !Request.FitsIn(Refusing))
-                .ConfigureAwait(false));
-            return true;
-        }
-
-        return gave > 0;
-    }
-
-    private void ReclaimHere()
-    {
-        CountMax();
-        for (int round = 0; round < MaxRounds && !Has(ChargeFlags.NoReclaim); round++)
-        {
-            long gave = SubtreeReclaim.Run(Request, Refusing, ReclaimTarget(), Reason());
-            if (TryFit())
-            {
-                return;
-            }
-
-            if (gave == 0 || Has(ChargeFlags.NoRetry))
-            {
-                break;
-            }
-        }
-
-        if (_member.IsDying)
-        {
-            ForceOrThrowKilled();
-            return;
-        }
-
-        ForceOrThrow(ChargeRefusal.DoesNotFit);
-    }
-
-    private void CountMax()
-    {
-        _countedMax = true;
-        Refusing.Events.Raise(MemoryEvent.Max);
-    }
-
     // Who may not wait is not slowed down, nor is who frees the very memory that the others wait for.
     private bool MustSlowDown() =>
         !Has(ChargeFlags.NoWait) && !Has(ChargeFlags.FromReclaim)
         && HighThrottle.IsOver(_member.Group) && !Reentry.Concerns(_member.Group);
-
-    // Reclaiming a little more than one small charge needs spares the next ones the trip.
-    private long ReclaimTarget() => Math.Max(_bytes, Math.Min(128 * 1024, _refused!.Limit / 64));
-
-    private ReclaimReason Reason() => _refused!.IsRoot ? ReclaimReason.Capacity : ReclaimReason.Max;
 
     // The end for who is dying; what must not fail is charged all the same.
     private bool ForceOrThrowKilled() =>

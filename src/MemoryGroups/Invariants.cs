@@ -43,6 +43,8 @@ internal static class Invariants
         Debug.Assert(
             group.Counter.Waiters == (group.Waiters?.Count ?? 0), "the counter knows how many wait because of it");
         Debug.Assert(group.OomMarks <= group.Counter.Waiters, "who is marked is queued: queue before mark");
+        Debug.Assert(group.StalledMembers >= 0, "no stall ends twice");
+        Debug.Assert(group.StalledMembers <= group.LiveMembers, "who is stalled is live");
         Debug.Assert(
             group.OomLock.Holder is null || group.OomLock.HeldBelow == 0, "I4: nobody is held below a held group");
     }

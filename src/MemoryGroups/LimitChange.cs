@@ -51,6 +51,7 @@ internal static class LimitChange
             }
 
             rounds = 0;
+            group.Pressure.Despair();
             if (!await KillOneAsync(request, group).ConfigureAwait(false))
             {
                 break;
@@ -97,6 +98,7 @@ internal static class LimitChange
                 .ConfigureAwait(false);
             if (over > 0 && gave == 0 && group.Usage > bytes)
             {
+                group.Pressure.Despair();
                 return false;
             }
         }

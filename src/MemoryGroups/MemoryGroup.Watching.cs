@@ -1,4 +1,4 @@
-// What can be watched of a group besides its events: peaks and thresholds.
+// What can be watched of a group besides its events: peaks, thresholds and pressure.
 //
 // Each is made when it is first asked for: most groups live and die without anybody looking.
 // Must stay true: when the group is closed every signal registered here is raised a last time (M51).
@@ -8,6 +8,12 @@ public partial class MemoryGroup
 {
     private UsagePeaks? _peaks;
     private UsageThresholds? _thresholds;
+    private MemoryPressure? _pressure;
+
+    // Guarded by the root's guard: members of the subtree that are neither exited nor frozen, and those of them that
+    // are stalled; see MemoryPressure.
+    internal int LiveMembers;
+    internal int StalledMembers;
 
     /// <summary>
     /// The highest <see cref="Usage"/> since <see cref="ResetPeak"/>, or of all time, in bytes. Bytes that were refused
@@ -29,6 +35,15 @@ public partial class MemoryGroup
         ?? Interlocked.CompareExchange(ref _thresholds, new UsageThresholds(this), null)
         ?? _thresholds;
 
+    /// <summary>How hard memory is to get here: signals by level, and the time that was lost.</summary>
+    public MemoryPressure Pressure =>
+        Volatile.Read(ref _pressure)
+        ?? Interlocked.CompareExchange(ref _pressure, new MemoryPressure(this), null)
+        ?? _pressure;
+
+    // Null while nobody has asked for it and nothing has stalled.
+    internal MemoryPressure? KnownPressure => Volatile.Read(ref _pressure);
+
     private UsagePeaks Peaks =>
         Volatile.Read(ref _peaks) ?? Interlocked.CompareExchange(ref _peaks, new UsagePeaks(this), null) ?? _peaks;
 
@@ -37,10 +52,16 @@ public partial class MemoryGroup
     /// </summary>
     public void ResetPeak() => Peaks.TryReset(Peaks.Own);
 
-    /// <summary>Opens a peak of its own, which starts with <see cref="PeakUsage"/> and is reset independently.</summary>
+    /// <summary>
+    /// Opens a peak of its own, which starts with <see cref="PeakUsage"/> and is reset independently.
+    /// </summary>
     /// <returns>The reader; dispose it when done.</returns>
     /// <exception cref="ObjectDisposedException">The group is closed.</exception>
     public MemoryPeak OpenPeak() => Peaks.Open();
 
-    private void TakeWatchersLocked(List<MemorySignal> into) => _thresholds?.TakeAllLocked(into);
+    private void TakeWatchersLocked(List<MemorySignal> into)
+    {
+        _thresholds?.TakeAllLocked(into);
+        _pressure?.TakeAllLocked(into);
+    }
 }

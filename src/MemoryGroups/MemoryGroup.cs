@@ -186,6 +186,7 @@ public partial class MemoryGroup : IDisposable, IRosterItem
         {
             ObjectDisposedException.ThrowIf(IsClosed, this);
             MemberRoster.AddLocked(member);
+            member.RecountLocked();
         }
 
         member.Join();

@@ -163,11 +163,20 @@ public sealed partial class MemoryMember : IDisposable, IRosterItem
                 // Killed between the look and the pause: a victim must run to give its memory back.
                 Thaw();
             }
+
+            Recount();
         }
     }
 
     /// <summary>Ends the pause.</summary>
-    public void Thaw() => Interlocked.Exchange(ref _thawed, null)?.TrySetResult();
+    public void Thaw()
+    {
+        if (Interlocked.Exchange(ref _thawed, null) is { } thawed)
+        {
+            Recount();
+            thawed.TrySetResult();
+        }
+    }
 
     /// <summary>To be awaited by the member's work where it can be paused.</summary>
     /// <param name="cancellationToken">Gives up.</param>
@@ -192,6 +201,7 @@ public sealed partial class MemoryMember : IDisposable, IRosterItem
 
             Volatile.Write(ref _exited, true);
             Group.MemberRoster.RemoveLocked(this);
+            RecountLocked();
         }
 
         Thaw();

@@ -1,14 +1,14 @@
 // Peaks: the highest usage since somebody's own reset, for the group and for any number of readers.
 //
-// The counter keeps one mark, the highest usage since anybody's last reset, and raises it as it always did; readers cost
-// the charge path nothing. Each peak is the larger of the mark and of what was folded into it before: whoever resets
-// first folds the mark into all the others, then swaps exactly that mark for the usage now, then is the only one that
-// starts anew. A mark that was raised in between makes the swap fail, and it is folded again.
+// The counter keeps one mark, the highest usage since anybody's last reset, and raises it as it always did; readers
+// cost the charge path nothing. Each peak is the larger of the mark and of what was folded into it before: whoever
+// resets first folds the mark into all the others, then swaps exactly that mark for the usage now, then is the only one
+// that starts anew. A mark that was raised in between stays: it is a usage that came after the reset had begun.
 //
 // Must stay true: a peak is never below a usage that its reader could have seen since its reset, and never falls except
 // by that reset. A charge adds and then looks at the mark, a reset swaps the mark and then looks at the usage: one of
-// the two sees the other. How wrong at most: a charge that added before the reset and raises the mark after it shows its
-// (true, slightly older) usage in the new peak. Follows memory.peak in mm/memcontrol.c.
+// the two sees the other. How wrong at most: a charge that added before the reset and raises the mark after it shows
+// its (true, slightly older) usage in the new peak. Follows memory.peak in mm/memcontrol.c.
 namespace MemoryGroups;
 
 /// <summary>A reader of a group's peak with a reset of its own; see <see cref="MemoryGroup.OpenPeak"/>.</summary>
@@ -28,8 +28,8 @@ public sealed class MemoryPeak : IDisposable
     }
 
     /// <summary>
-    /// The highest <see cref="MemoryGroup.Usage"/> since <see cref="Reset"/>, in bytes, stock included. Before the first
-    /// reset it is what <see cref="MemoryGroup.PeakUsage"/> was when this reader was opened, or more. After <see
+    /// The highest <see cref="MemoryGroup.Usage"/> since <see cref="Reset"/>, in bytes, stock included. Before the
+    /// first reset it is what <see cref="MemoryGroup.PeakUsage"/> was when this reader was opened, or more. After <see
     /// cref="Dispose"/> it stays what it was then.
     /// </summary>
     public long Bytes
@@ -100,21 +100,15 @@ internal sealed class UsagePeaks
                 return false;
             }
 
-            long mark;
-            do
+            long mark = Mark;
+            foreach (MemoryPeak other in _readers)
             {
-                mark = Mark;
-                foreach (MemoryPeak other in _readers)
-                {
-                    other.FoldLocked(mark);
-                }
+                other.FoldLocked(mark);
             }
-            while (!_group.Counter.TryRestartPeak(mark));
 
+            // Last: until the mark is right again, what was folded hides that it is low.
+            _group.Counter.RestartPeak(mark);
             reader.RestartLocked();
-
-            // A charge that added after the swap's look at the usage may have found the old mark high enough.
-            _group.Counter.RaisePeak(_group.Usage);
             return true;
         }
     }

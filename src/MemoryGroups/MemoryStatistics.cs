@@ -26,6 +26,15 @@ public sealed record MemoryStatistics
     /// <summary>The smallest limit of this group and all above it: what it can use at most.</summary>
     public required long EffectiveLimitBytes { get; init; }
 
+    /// <summary>Above this, who charges is slowed down. <see cref="long.MaxValue"/> is no limit.</summary>
+    public required long HighBytes { get; init; }
+
+    /// <summary>Not reclaimed below this while others have something.</summary>
+    public required long LowBytes { get; init; }
+
+    /// <summary>Never reclaimed below this.</summary>
+    public required long MinBytes { get; init; }
+
     /// <summary>How often this group's own limit refused.</summary>
     public required long Refusals { get; init; }
 
@@ -41,6 +50,12 @@ public sealed record MemoryStatistics
     /// <summary>Charges that sleep because this group's limit refused them.</summary>
     public required int WaitingCharges { get; init; }
 
+    /// <summary>The time in which some member of the subtree was stalled on memory.</summary>
+    public required PressureStall SomePressure { get; init; }
+
+    /// <summary>The time in which all members of the subtree were.</summary>
+    public required PressureStall FullPressure { get; init; }
+
     /// <summary>Groups directly below.</summary>
     public required int Children { get; init; }
 
@@ -55,6 +70,7 @@ public sealed record MemoryStatistics
             effective = Math.Min(effective, at.Counter.Limit);
         }
 
+        (PressureStall some, PressureStall full) = group.KnownPressure?.Read() ?? default;
         return new MemoryStatistics
         {
             Path = group.Path,
@@ -63,11 +79,16 @@ public sealed record MemoryStatistics
             PeakBytes = group.PeakUsage,
             LimitBytes = group.Counter.Limit,
             EffectiveLimitBytes = effective,
+            HighBytes = group.High,
+            LowBytes = group.Low,
+            MinBytes = group.Min,
             Refusals = group.RefusalCount,
             LocalEvents = group.Events.Local,
             Events = group.Events.Current,
             UnderOom = group.Oom.UnderOom,
             WaitingCharges = group.Counter.Waiters,
+            SomePressure = some,
+            FullPressure = full,
             Children = group.ChildRoster.Count,
             Members = group.MemberRoster.Count,
         };

@@ -255,6 +255,11 @@ internal sealed class SubtreeReclaim
         // Late while somebody sleeps for want of this very memory: most likely the reclaimer waits for them.
         bool cycle = result.Status == UserCallStatus.Late && _target.Root.WaitQueue.Length > 0;
         long gave = MemoryReclaimer.Believable(result.Value);
+        if (_reason != ReclaimReason.Requested && result.Status != UserCallStatus.Abandoned)
+        {
+            _target.Pressure.Account(bytes, gave);
+        }
+
         _request.Note(new ReclaimStep(
             reclaimer.Name,
             bytes,

@@ -172,8 +172,13 @@ internal sealed class UsageCounter(MemoryGroup group, UsageCounter? parent, long
         return Usage;
     }
 
-    // Replaces the mark it was read as; false when it was raised meanwhile.
-    internal bool TryRestartPeak(long was) => Interlocked.CompareExchange(ref _peak, Usage, was) == was;
+    // Down to the usage now, unless it was raised meanwhile: then that is the highest since we came. The usage is read
+    // after the swap: a charge that found the old mark high enough had added its bytes before.
+    internal void RestartPeak(long was)
+    {
+        Interlocked.CompareExchange(ref _peak, 0, was);
+        RaisePeak(Usage);
+    }
 
     internal void RaisePeak(long usage)
     {

@@ -12,9 +12,9 @@
 // is on the side where it was then, and odd while it is on the other. How wrong at most: a crossing there and back
 // that is over before it is looked at raises nothing, or both; never one of the two.
 //
-// Signals are counted under the guard, so nothing is raised after Unregister has returned; readers are resumed by a work
-// item, never on the stack or under the locks of whoever charges. Follows __mem_cgroup_threshold in mm/memcontrol-v1.c,
-// which looks only now and then (every 128 page events on a CPU).
+// Signals are counted under the guard, so nothing is raised after Unregister has returned; readers are resumed by a
+// work item, never on the stack or under the locks of whoever charges. Follows __mem_cgroup_threshold in
+// mm/memcontrol-v1.c, which looks only now and then (every 128 page events on a CPU).
 namespace MemoryGroups;
 
 /// <summary>Signals for usage that crosses a size; see <see cref="MemoryGroup.Thresholds"/>.</summary>

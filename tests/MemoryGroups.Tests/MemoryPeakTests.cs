@@ -22,6 +22,7 @@ public sealed class MemoryPeakTests
         Assert.Equal((50 * Mebibyte, 50 * Mebibyte), (independent.Bytes, tenant.PeakUsage));
         readers[1].Dispose();
         MemoryPeak fourth = tenant.OpenPeak();
+        Assert.Equal(50 * Mebibyte, fourth.Bytes);
         fourth.Reset();
         Assert.Equal((0, 0), (readers[0].Bytes, fourth.Bytes));
 
@@ -121,6 +122,22 @@ public sealed class MemoryPeakTests
         Assert.Throws<ObjectDisposedException>(reader.Reset);
         tenant.Dispose();
         Assert.Throws<ObjectDisposedException>(tenant.OpenPeak);
+    }
+
+    [Fact]
+    [Requirement("M3")]
+    public void Mark_that_was_raised_during_a_reset_stays()
+    {
+        using var world = new World();
+        UsageCounter counter = Exact(world).Counter;
+        counter.RaisePeak(10);
+        long seen = counter.Peak;
+
+        counter.RaisePeak(50);
+        counter.RestartPeak(seen);
+        Assert.Equal(50, counter.Peak);
+        counter.RestartPeak(50);
+        Assert.Equal(0, counter.Peak);
     }
 
     [Fact]

@@ -113,6 +113,7 @@ internal sealed class World : IDisposable
             Assert.Equal(0, group.OomLock.HeldBelow);
             Assert.Null(group.OomLock.Holder);
             Assert.Null(group.AgedRequest);
+            Assert.Equal(0, group.StalledMembers);
             long below = group.Children.Sum(child => child.Usage) + group.Members.Sum(member => member.Usage);
             Assert.True(group.UsageUpper >= below, $"{group.Path}: {group.UsageUpper} < {below}");
         }
@@ -146,6 +147,7 @@ internal sealed class World : IDisposable
         Run();
         Assert.Equal(0, Root.Usage);
         Assert.Equal(0, Root.OomReserveUsed);
+        Assert.Equal(0, Root.LiveMembers);
         Assert.Equal(0, Root.OomKiller.VictimsInFlight);
         AssertQuiet();
     }
