@@ -55,6 +55,13 @@ internal sealed class MemberBooks(MemoryMember member) : StockHolder(member.Grou
     // Draws from the group: exact, plus a quantum for the cell while it is open. Refused says which level had no room.
     internal bool TryDraw(long bytes, long rootFloor, out UsageCounter? refused)
     {
+        refused = null;
+        if (IsClosed)
+        {
+            // Not charged and taken back: the groups' peaks and refusals tell of nobody who is gone.
+            return false;
+        }
+
         // Only what the cell lacks: charges larger than its content would else fill it by a quantum each.
         long quantum = _cell.IsPoisoned ? 0 : Math.Max(0, Quantum(bytes) - _cell.Held);
         if (!Group.Stock.TryDraw(bytes, quantum, rootFloor, out long drawn, out refused))

@@ -111,7 +111,8 @@ public sealed partial class MemoryMember : IDisposable, IRosterItem
     internal bool IsDying => IsKilled || Volatile.Read(ref _exiting);
 
     // A member that is never killed may share the space of a victim: it lives on and gets nothing from the reserve.
-    internal bool MayUseReserve => IsDying && Space.MayUseReserve;
+    // A dump neither: it would take all of it and free nothing (S001-4).
+    internal bool MayUseReserve => IsDying && !IsDumping && Space.MayUseReserve;
 
     internal bool MayHoldStock => !IsKilled && !IsExited;
 

@@ -302,4 +302,41 @@ public sealed class MemoryMemberTests
         Assert.True(sibling.IsKilled);
         Assert.False(asker.Space.IsVictim);
     }
+
+    [Fact]
+    [Requirement("S001-4")]
+    public void Victim_that_is_dumped_gets_nothing_from_the_reserve_until_the_dump_is_over()
+    {
+        using var world = new World(configure: options => options with { OomReserveBytes = 500 });
+        MemoryGroup tenant = world.Root.CreateGroup("tenant", new MemoryGroupOptions { Max = 1000 });
+        MemoryMember victim = tenant.CreateMember("victim");
+        victim.Charge(1000);
+        world.Charge(tenant.CreateMember("asker"), 100);
+        Assert.True(victim.Space.IsVictim);
+
+        using (victim.BeginDump())
+        {
+            world.Charge(victim, 100).Failed<OomKilledException>();
+            Assert.Equal(0, world.Root.OomReserveUsed);
+        }
+
+        Assert.True(world.Charge(victim, 100).Granted);
+        Assert.Equal(100, world.Root.OomReserveUsed);
+        victim.Dispose();
+    }
+
+    [Fact]
+    public void Charge_of_a_member_that_has_exited_leaves_no_trace_in_peaks_and_refusals()
+    {
+        using var world = new World();
+        MemoryGroup tenant = world.Root.CreateGroup("tenant", new MemoryGroupOptions { Max = 1000 });
+        MemoryMember member = tenant.CreateMember("member");
+        member.Dispose();
+
+        Assert.Throws<ObjectDisposedException>(() => member.Charge(600));
+        Assert.Throws<ObjectDisposedException>(() => member.TryCharge(5000));
+
+        Assert.Equal(0, tenant.PeakUsage);
+        Assert.Equal(0, tenant.RefusalCount);
+    }
 }

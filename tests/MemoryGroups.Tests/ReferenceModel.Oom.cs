@@ -1,0 +1,391 @@
+// The second half of the model: refusing, waiting and waking, killing and dying.
+namespace MemoryGroups.Tests;
+
+internal sealed partial class ReferenceModel
+{
+    private readonly List<ModelSpace> _inFlight = [];
+    private readonly List<ModelSleep> _disablers = [];
+
+    public bool KillerDisabled { get; private set; }
+
+    public int AgedRequests { get; private set; }
+
+    public int InFlight => _inFlight.Count;
+
+    private long CostlyNow => CostlyIsSet ? Costly : Root.Max == long.MaxValue ? long.MaxValue : Root.Max / 4;
+
+    // ---- how a request ends
+
+    private bool TryFit(ModelRequest request)
+    {
+        request.Refusing = Refuser(request.Member!, request.Bytes, Floor(request));
+        request.Granted = request.Refusing is null;
+        if (request.Granted)
+        {
+            StartBackground();
+        }
+
+        return request.Granted;
+    }
+
+    // A victim leaves with what the reserve has; what can never fit, or may not wait, is decided at once.
+    private bool LeaveEarly(ModelRequest request)
+    {
+        ModelMember member = request.Member!;
+        long floor = Floor(request);
+        if (member.MayUseReserve)
+        {
+            if (!request.Has(ChargeFlags.NoReserve) && request.Bytes <= ReserveSize - ReserveUsed
+                && Force(member, request.Bytes, floor))
+            {
+                member.Overdraft += request.Bytes;
+                ReserveUsed += request.Bytes;
+                request.Granted = true;
+            }
+            else
+            {
+                Refuse(request, null);
+            }
+
+            return true;
+        }
+
+        for (ModelGroup? at = request.Refusing; at is not null; at = at.Parent)
+        {
+            if (request.Bytes > at.Room(floor) + at.Usage)
+            {
+                request.Refusing = at;
+                Refuse(request, ChargeRefusal.Impossible);
+                return true;
+            }
+        }
+
+        if (request.Has(ChargeFlags.FromReclaim | ChargeFlags.NoWait))
+        {
+            Refuse(request, ChargeRefusal.DoesNotFit);
+            return true;
+        }
+
+        return false;
+    }
+
+    private bool Force(ModelMember member, long bytes, long? floor)
+    {
+        if (floor is { } keep && bytes > Root.Room(keep))
+        {
+            Root.Refusals++;
+            return false;
+        }
+
+        Add(member, bytes);
+        return true;
+    }
+
+    // No reason: because it is dying. Some requests are charged over the limit instead (M9).
+    private void Refuse(ModelRequest request, ChargeRefusal? reason)
+    {
+        bool noFail = request.Has(ChargeFlags.NoFail);
+        if (noFail || (reason is not null && request.Has(ChargeFlags.HighPriority | ChargeFlags.FromReclaim)))
+        {
+            if (!request.CountedMax)
+            {
+                CountMax(request);
+            }
+
+            request.Granted = Force(request.Member!, request.Bytes, noFail ? null : Floor(request));
+        }
+
+        if (!request.Granted)
+        {
+            request.Outcome = reason is null ? "killed" : $"{reason} at {request.Refusing!.Path}";
+        }
+    }
+
+    private static void CountMax(ModelRequest request)
+    {
+        request.CountedMax = true;
+        request.Refusing!.Raise(MemoryEvent.Max);
+    }
+
+    private long TimeLeft(ModelRequest request) => request.Timeout == Timeout.Infinite
+        ? Timeout.Infinite
+        : Math.Max(0, request.Timeout - (Now - request.StartedAt));
+
+    private void Obey(ModelRequest request)
+    {
+        switch (request.Verdict)
+        {
+            case OomVerdict.Killed when request.Member!.MayUseReserve:
+            case OomVerdict.Retry:
+                break;
+            case OomVerdict.Killed:
+                Refuse(request, null);
+                break;
+            case OomVerdict.TimedOut:
+                Refuse(request, ChargeRefusal.TimedOut);
+                break;
+            case OomVerdict.KillerDisabled:
+                Refuse(request, ChargeRefusal.KillerDisabled);
+                break;
+            case OomVerdict.NoVictim:
+                Refuse(request, ChargeRefusal.NoVictim);
+                break;
+            default:
+                request.Outcome = request.Verdict == OomVerdict.Closed ? "closed" : "cancelled";
+                break;
+        }
+    }
+
+    // ---- waiting
+
+    private static IEnumerable<ModelSleep> None(ModelRequest request)
+    {
+        request.Gave = 0;
+        return [];
+    }
+
+    // Behind an older request that was passed over too often.
+    private static ModelGroup? HeldBack(ModelRequest request)
+    {
+        if (request.Has(OomRequest.NeverHeldBack) || request.Member!.IsDying)
+        {
+            return null;
+        }
+
+        ModelGroup? at = request.Member.Group;
+        while (at is not null && (at.Aged is null || at.Aged.Ticket >= request.Ticket))
+        {
+            at = at.Parent;
+        }
+
+        return at;
+    }
+
+    private ModelSleep Enter(ModelRequest request, ModelGroup group)
+    {
+        ModelSleep sleep = NewSleep(request, 0);
+        sleep.Group = group;
+        group.Queue.Insert(group.Queue.FindLastIndex(other => other.Request.Ticket < request.Ticket) + 1, sleep);
+        PassHintOn(request);
+        return sleep;
+    }
+
+    private static void Leave(ModelRequest request, ModelSleep sleep)
+    {
+        if (sleep.Group is { } group)
+        {
+            group.Queue.Remove(sleep);
+            sleep.Group = null;
+            if (sleep.Why == WakeReason.Hint)
+            {
+                request.HintFrom = group;
+            }
+        }
+
+        request.Member?.Sleeps.Remove(sleep);
+    }
+
+    private IEnumerable<ModelSleep> Pause(ModelRequest request, ModelGroup group, long? atMost, Func<bool> stillWaits)
+    {
+        ModelSleep sleep = Enter(request, group);
+        request.Verdict = OomVerdict.Retry;
+        if (stillWaits())
+        {
+            foreach (ModelSleep one in SleepOn(request, sleep, atMost))
+            {
+                yield return one;
+            }
+        }
+
+        Leave(request, sleep);
+    }
+
+    private IEnumerable<ModelSleep> SleepOn(ModelRequest request, ModelSleep sleep, long? atMost)
+    {
+        long left = TimeLeft(request);
+        if (left == 0)
+        {
+            request.Verdict = OomVerdict.TimedOut;
+            yield break;
+        }
+
+        bool brief = atMost is { } most && (left == Timeout.Infinite || most < left);
+        sleep.AtMost = brief ? atMost!.Value : left;
+        yield return sleep;
+        request.Verdict = sleep.Why switch
+        {
+            WakeReason.Hint => OomVerdict.Retry,
+            WakeReason.Killed => OomVerdict.Killed,
+            WakeReason.Cancelled => OomVerdict.Cancelled,
+            WakeReason.TimedOut => brief ? OomVerdict.Retry : OomVerdict.TimedOut,
+            _ => OomVerdict.Closed,
+        };
+    }
+
+    // Queue, mark, look again, trylock; the winner notifies and kills, others sleep (S000-9).
+    private IEnumerable<ModelSleep> GroupOom(ModelRequest request, ModelGroup group)
+    {
+        ModelSleep sleep = Enter(request, group);
+        group.Marks++;
+        bool won = false;
+        bool kills = false;
+        request.Verdict = OomVerdict.Retry;
+        if (!FitsIn(request, group))
+        {
+            if (!HasVictim(group) && _held.TrueForAll(one => !one.Group.IsIn(group) && !group.IsIn(one.Group)))
+            {
+                won = true;
+                _held.Add((group, request));
+                group.Raise(MemoryEvent.Oom);
+                group.Tree().ForEach(Notify);
+            }
+
+            kills = won && !group.KillDisabled;
+            if (kills)
+            {
+                group.Marks--;
+                Leave(request, sleep);
+                request.Verdict = FitsIn(request, group) ? OomVerdict.Retry : ChooseAndKill(request, group);
+            }
+            else
+            {
+                group.Raise(MemoryEvent.Wait);
+                foreach (ModelSleep one in SleepOn(request, sleep, null))
+                {
+                    yield return one;
+                }
+            }
+        }
+
+        group.Marks -= kills ? 0 : 1;
+        Leave(request, sleep);
+        if (won)
+        {
+            _held.Remove((group, request));
+            WakeAll(group);
+        }
+
+        Obey(request);
+    }
+
+    private IEnumerable<ModelSleep> GlobalOom(ModelRequest request)
+    {
+        ModelMember member = request.Member!;
+        if (Refuser(member, request.Bytes, Math.Max(Floor(request), HighWatermark)) is null)
+        {
+            request.Granted = true;
+            yield break;
+        }
+
+        if (member.Dumps > 0 || request.Has(ChargeFlags.Confined) || StorageSuspended)
+        {
+            Refuse(request, ChargeRefusal.Gate);
+            yield break;
+        }
+
+        request.Verdict = FitsIn(request, Root) ? OomVerdict.Retry : ChooseAndKill(request, Root);
+        if (request.Verdict == OomVerdict.Retry && HasVictim(Root))
+        {
+            foreach (ModelSleep sleep in Pause(
+                request, Root, null, () => !FitsIn(request, Root) && HasVictim(Root) && !member.MayUseReserve))
+            {
+                yield return sleep;
+            }
+        }
+
+        Obey(request);
+    }
+
+    // ---- waking
+
+    // A counter fell: oldest first, who fits into what the others leave; above as well. Passing over makes old.
+    private void WakeFitting(ModelGroup from, bool countPasses)
+    {
+        var woken = new List<ModelSleep>();
+        for (ModelGroup? at = from; at is not null; at = at.Parent)
+        {
+            long room = at.Room(0);
+            foreach (ModelSleep sleep in at.Queue)
+            {
+                ModelRequest request = sleep.Request;
+                bool leaves = sleep.Why is not (WakeReason.None or WakeReason.Hint);
+                bool yields = at.Aged is { } aged && request.Ticket > aged.Ticket
+                    && !request.Has(OomRequest.NeverHeldBack);
+                if (leaves || yields)
+                {
+                    continue;
+                }
+
+                if (request.Bytes <= room - (at.Parent is null ? Floor(request) : 0))
+                {
+                    room -= request.Bytes;
+                    woken.Add(sleep);
+                }
+                else if (sleep.Why == WakeReason.None && countPasses && Ages(request))
+                {
+                    Age(request, at);
+                    break;
+                }
+            }
+        }
+
+        Wake(woken);
+    }
+
+    private bool Ages(ModelRequest request)
+    {
+        long patience = request.Timeout == Timeout.Infinite ? 30_000 : request.Timeout;
+        return ++request.Passed > 64 && (Now - request.StartedAt) * 4 >= patience;
+    }
+
+    private void Age(ModelRequest request, ModelGroup at)
+    {
+        if (at.Aged is null && request.AgedIn?.IsIn(at) != false)
+        {
+            request.AgedIn?.Aged = null;
+            request.AgedIn = at;
+            AgedRequests++;
+            at.Aged = request;
+        }
+    }
+
+    // Something else changed: everybody at the group, above it and below it (S000-20).
+    private void WakeAll(ModelGroup at) => Wake(Root.Tree()
+        .Where(group => group.IsIn(at) || at.IsIn(group)).SelectMany(static group => group.Queue));
+
+    private void Wake(IEnumerable<ModelSleep> woken)
+    {
+        int order = Setup.Mistake == ModelMistake.TheYoungestIsWokenFirst ? -1 : 1;
+        foreach (ModelSleep sleep in woken.OrderBy(one => one.Request.Ticket * order).ToArray())
+        {
+            Signal(sleep, WakeReason.Hint);
+        }
+    }
+
+    private void PassHintOn(ModelRequest request)
+    {
+        ModelGroup? from = request.HintFrom;
+        request.HintFrom = null;
+        if (from is not null)
+        {
+            WakeFitting(from, countPasses: false);
+        }
+    }
+
+    private void Finish(ModelRequest request)
+    {
+        if (request.AgedIn is { } group)
+        {
+            request.AgedIn = null;
+            group.Aged = null;
+            WakeAll(group);
+        }
+
+        if (!request.Granted)
+        {
+            PassHintOn(request);
+        }
+    }
+
+    private void Notify(ModelGroup group) => group.Registered.ForEach(signal => Signals[signal]++);
+}
