@@ -6,9 +6,10 @@
 // that starts anew. A mark that was raised in between stays: it is a usage that came after the reset had begun.
 //
 // Must stay true: a peak is never below a usage that its reader could have seen since its reset, and never falls except
-// by that reset. A charge adds and then looks at the mark, a reset swaps the mark and then looks at the usage: one of
-// the two sees the other. How wrong at most: a charge that added before the reset and raises the mark after it shows
-// its (true, slightly older) usage in the new peak. Follows memory.peak in mm/memcontrol.c.
+// by that reset. Resets and reads exclude each other by the root's guard: in the middle of a reset the mark may be too
+// low. A charge adds and then looks at the mark, a reset swaps the mark and then looks at the usage: one of the two
+// sees the other. How wrong at most: a charge that added before the reset and raises the mark after it shows its (true,
+// slightly older) usage in the new peak. Follows memory.peak in mm/memcontrol.c.
 namespace MemoryGroups;
 
 /// <summary>A reader of a group's peak with a reset of its own; see <see cref="MemoryGroup.OpenPeak"/>.</summary>
@@ -18,6 +19,8 @@ namespace MemoryGroups;
 public sealed class MemoryPeak : IDisposable
 {
     private readonly UsagePeaks _peaks;
+
+    // Guarded by the root's guard.
     private long _folded;
     private bool _closed;
 
@@ -36,11 +39,14 @@ public sealed class MemoryPeak : IDisposable
     {
         get
         {
-            // The mark first: if a reset has replaced it already, the old one was folded before.
-            long mark = Volatile.Read(ref _closed) ? 0 : _peaks.Mark;
-            return Math.Max(mark, Volatile.Read(ref _folded));
+            using (_peaks.EnterGuard())
+            {
+                return BytesLocked;
+            }
         }
     }
+
+    internal long BytesLocked => _closed ? _folded : Math.Max(_folded, _peaks.Mark);
 
     /// <summary>Sets this peak, and no other, to the usage now.</summary>
     /// <exception cref="ObjectDisposedException">The reader is disposed.</exception>
@@ -49,14 +55,14 @@ public sealed class MemoryPeak : IDisposable
     /// <summary>Closes the reader. In any order with others and with the group; twice is harmless.</summary>
     public void Dispose() => _peaks.Close(this);
 
-    internal void FoldLocked(long mark) => Volatile.Write(ref _folded, Math.Max(_folded, mark));
+    internal void FoldLocked(long mark) => _folded = Math.Max(_folded, mark);
 
-    internal void RestartLocked() => Volatile.Write(ref _folded, 0);
+    internal void RestartLocked() => _folded = 0;
 
     internal void CloseLocked(long mark)
     {
         FoldLocked(mark);
-        Volatile.Write(ref _closed, true);
+        _closed = true;
     }
 }
 
@@ -79,12 +85,14 @@ internal sealed class UsagePeaks
 
     internal long Mark => _group.Counter.Peak;
 
+    internal Lock.Scope EnterGuard() => _group.Root.EnterGuard(_group);
+
     internal MemoryPeak Open()
     {
-        using (_group.Root.EnterGuard(_group))
+        using (EnterGuard())
         {
             ObjectDisposedException.ThrowIf(_group.IsClosed, _group);
-            var reader = new MemoryPeak(this, Own.Bytes);
+            var reader = new MemoryPeak(this, Own.BytesLocked);
             _readers.Add(reader);
             return reader;
         }
@@ -93,7 +101,7 @@ internal sealed class UsagePeaks
     // False when it is closed.
     internal bool TryReset(MemoryPeak reader)
     {
-        using (_group.Root.EnterGuard(_group))
+        using (EnterGuard())
         {
             if (!_readers.Contains(reader))
             {
@@ -106,7 +114,6 @@ internal sealed class UsagePeaks
                 other.FoldLocked(mark);
             }
 
-            // Last: until the mark is right again, what was folded hides that it is low.
             _group.Counter.RestartPeak(mark);
             reader.RestartLocked();
             return true;
@@ -115,7 +122,7 @@ internal sealed class UsagePeaks
 
     internal void Close(MemoryPeak reader)
     {
-        using (_group.Root.EnterGuard(_group))
+        using (EnterGuard())
         {
             if (_readers.Remove(reader))
             {
