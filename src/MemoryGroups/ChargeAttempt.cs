@@ -32,28 +32,31 @@ internal sealed partial class ChargeAttempt
     private bool _granted;
     private bool _countedMax;
 
-    private ChargeAttempt(MemoryMember member, long bytes, ChargeFlags flags)
+    private ChargeAttempt(MemberBooks books, long bytes, ChargeFlags flags)
     {
-        _member = member;
-        _books = member.Books;
-        _root = member.Root;
+        _member = books.Member;
+        _books = books;
+        _root = _member.Root;
         _bytes = bytes;
         _flags = flags;
     }
 
     private OomRequest Request =>
-        _request ??= new OomRequest(_root, _member, _bytes, _flags, _member.Group.WaitTimeout);
+        _request ??= new OomRequest(_root, _member, _bytes, _flags, Charged.WaitTimeout);
+
+    // The member may have moved since: what was begun in this group is charged, or refused, in this group.
+    private MemoryGroup Charged => _books.Group;
 
     private MemoryGroup Refusing => _refused!.Group;
 
     // TryCharge: fits now, or not.
-    internal static bool Try(MemoryMember member, long bytes) =>
-        TryFit(member, bytes, member.Root.FloorFor(ChargeFlags.NoWait, member.MayUseReserve), out _);
+    internal static bool Try(MemberBooks books, long bytes) =>
+        TryFit(books, bytes, books.Group.Root.FloorFor(ChargeFlags.NoWait, books.Member.MayUseReserve), out _);
 
     // Charge: may reclaim on this thread; never waits, never kills.
-    internal static void Run(MemoryMember member, long bytes, ChargeFlags flags)
+    internal static void Run(MemberBooks books, long bytes, ChargeFlags flags)
     {
-        var attempt = new ChargeAttempt(member, bytes, flags);
+        var attempt = new ChargeAttempt(books, bytes, flags);
         if (!attempt.TryFit() && !attempt.TryLeaveEarly())
         {
             try
@@ -67,9 +70,9 @@ internal sealed partial class ChargeAttempt
         }
     }
 
-    internal static ValueTask RunAsync(MemoryMember member, long bytes, ChargeFlags flags, CancellationToken cancel)
+    internal static ValueTask RunAsync(MemberBooks books, long bytes, ChargeFlags flags, CancellationToken cancel)
     {
-        var attempt = new ChargeAttempt(member, bytes, flags);
+        var attempt = new ChargeAttempt(books, bytes, flags);
         if (cancel.IsCancellationRequested)
         {
             return ValueTask.FromCanceled(cancel);
@@ -85,7 +88,7 @@ internal sealed partial class ChargeAttempt
     {
         // Already granted, and only to be slowed down: _refused was never set.
         bool granted = _granted;
-        _request = new OomRequest(_root, _member, _bytes, _flags, _member.Group.WaitTimeout) { Cancel = cancel };
+        _request = new OomRequest(_root, _member, _bytes, _flags, Charged.WaitTimeout) { Cancel = cancel };
         try
         {
             while (!granted)
@@ -104,7 +107,7 @@ internal sealed partial class ChargeAttempt
             BeginStall();
             try
             {
-                await HighThrottle.ApplyAsync(_request, _member.Group).ConfigureAwait(false);
+                await HighThrottle.ApplyAsync(_request, Charged).ConfigureAwait(false);
             }
             finally
             {
@@ -117,6 +120,9 @@ internal sealed partial class ChargeAttempt
     private async ValueTask<bool> StepAsync()
     {
         Request.Cancel.ThrowIfCancellationRequested();
+
+        // A member that is still there has moved: its group was closed under a charge that it had begun there.
+        ObjectDisposedException.ThrowIf(Charged.IsClosed && _member.Group != Charged, Charged);
         if (MustQueueBehindAged(out MemoryGroup? aged))
         {
             _refused = aged!.Counter;
@@ -223,25 +229,24 @@ internal sealed partial class ChargeAttempt
     }
 
     private bool TryFit() =>
-        _granted = TryFit(_member, _bytes, _root.FloorFor(_flags, _member.MayUseReserve), out _refused);
+        _granted = TryFit(_books, _bytes, _root.FloorFor(_flags, _member.MayUseReserve), out _refused);
 
     // A batch, exactly the bytes, and again after the refusing subtree's stock has come back. Bounded, because others
     // may stock up as fast as we drain. Static, so that TryCharge allocates nothing, at a limit too.
-    private static bool TryFit(MemoryMember member, long bytes, long floor, out UsageCounter? refused)
+    private static bool TryFit(MemberBooks books, long bytes, long floor, out UsageCounter? refused)
     {
-        MemberBooks books = member.Books;
-        StockLedger stocks = member.Root.Stocks;
+        MemoryRoot root = books.Group.Root;
         for (int drains = 0; ; drains++)
         {
             if (books.TryDraw(bytes, floor, out refused))
             {
-                member.Root.StartBackgroundReclaimIfLow();
+                root.StartBackgroundReclaimIfLow();
                 return true;
             }
 
-            ObjectDisposedException.ThrowIf(refused is null || books.IsClosed, member);
+            ObjectDisposedException.ThrowIf(refused is null || books.IsClosed, books.Member);
             bool mayHelp = drains < MaxRounds && StockLedger.MayHaveStock(refused.Group);
-            if (!mayHelp || stocks.Drain(refused.Group) == 0)
+            if (!mayHelp || root.Stocks.Drain(refused.Group) == 0)
             {
                 return false;
             }
@@ -276,7 +281,7 @@ internal sealed partial class ChargeAttempt
     // Who may not wait is not slowed down, nor is who frees the very memory that the others wait for.
     private bool MustSlowDown() =>
         !Has(ChargeFlags.NoWait) && !Has(ChargeFlags.FromReclaim)
-        && HighThrottle.IsOver(_member.Group) && !Reentry.Concerns(_member.Group);
+        && HighThrottle.IsOver(Charged) && !Reentry.Concerns(Charged);
 
     // The end for who is dying; what must not fail is charged all the same.
     private bool ForceOrThrowKilled() =>
@@ -322,7 +327,7 @@ internal sealed partial class ChargeAttempt
     private bool MustQueueBehindAged(out MemoryGroup? group)
     {
         const ChargeFlags exempt = OomRequest.NeverHeldBack;
-        for (group = _member.Group; group is not null && (_flags & exempt) == 0; group = group.Parent)
+        for (group = Charged; group is not null && (_flags & exempt) == 0; group = group.Parent)
         {
             if (Volatile.Read(ref group.AgedRequest) is { } aged && aged != _request
                 && (_request is null || _request.Ticket > aged.Ticket))

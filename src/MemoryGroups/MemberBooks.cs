@@ -4,14 +4,21 @@
 // the fast path. Leases and other owners of bytes keep a reference to these books and uncharge here: to the recorded
 // owner, whichever thread runs and whatever has become of the member since.
 //
+// A member that moves to another group gets other books there (MemoryMember.Moving). The ones it leaves keep what was
+// charged to them until it is returned, with a cell that stays poisoned; empty, they are put away.
+//
 // Must stay true: drawn >= what the cell holds (drawn rises before the cell does and falls after it); the group is
 // charged for exactly `drawn`; once closed, `drawn` is the Closed mark, everything was returned exactly once, and later
-// uncharges change nothing. A poisoned cell makes every charge and uncharge exact.
+// uncharges change nothing. A poisoned cell makes every charge and uncharge exact. Only a member's current books have
+// an open cell, and only while it holds nothing in books that it has left.
 namespace MemoryGroups;
 
-internal sealed class MemberBooks(MemoryMember member) : StockHolder(member.Group)
+internal sealed class MemberBooks(MemoryMember member, MemoryGroup group) : StockHolder(group)
 {
     private const long Closed = -1;
+
+    // Left by the member and empty; a charge that began before the move takes them up again.
+    private const long PutAway = -2;
     private const long LargestQuantum = 64 * 1024;
 
     private StockCell _cell = StockCell.NewPoisoned();
@@ -21,9 +28,12 @@ internal sealed class MemberBooks(MemoryMember member) : StockHolder(member.Grou
     private long _drawn;
     private long _overdraft;
 
+    internal MemoryMember Member { get; } = member;
+
     internal override long Held => _cell.Held;
 
-    internal bool IsClosed => Volatile.Read(ref _drawn) == Closed;
+    internal bool IsClosed =>
+        Volatile.Read(ref _drawn) is var drawn && (drawn == Closed || (drawn == PutAway && Member.IsExited));
 
     // What a single-owner account may keep for itself: nothing while we are under pressure.
     internal long AccountQuantum => _cell.IsPoisoned ? 0 : Math.Min(LargestQuantum, Group.BatchBytes / 4);
@@ -121,6 +131,7 @@ internal sealed class MemberBooks(MemoryMember member) : StockHolder(member.Grou
         return false;
     }
 
+    // For who knows that these books were charged: leases and accounts.
     internal void Uncharge(long bytes)
     {
         long now = _cell.Add(bytes);
@@ -128,39 +139,65 @@ internal sealed class MemberBooks(MemoryMember member) : StockHolder(member.Grou
         // One comparison for both: a poisoned cell makes `now` negative, which is a huge number without its sign.
         if (unchecked((ulong)now > (ulong)Volatile.Read(ref _highWater)))
         {
-            UnchargeSlow(bytes, now);
+            UnchargeSlow(bytes, now, anyBooks: false);
         }
     }
 
+    // For raw pairs, which cannot say which of the member's books they mean.
+    internal void UnchargeAny(long bytes)
+    {
+        long now = _cell.Add(bytes);
+        if (unchecked((ulong)now > (ulong)Volatile.Read(ref _highWater)))
+        {
+            UnchargeSlow(bytes, now, anyBooks: true);
+        }
+    }
+
+    // Takes off what is there, at most so much, and gives it back to the group.
+    internal long ReturnUpTo(long bytes)
+    {
+        long part = Math.Max(0, Subtract(0, bytes));
+        GiveBack(part);
+        return part;
+    }
+
+    // Under the root's guard.
+    internal bool TryPutAwayLocked() => Interlocked.CompareExchange(ref _drawn, PutAway, 0) == 0;
+
+    // Under the root's guard, which is where books are put away: whatever else they are, they are not now.
+    internal bool TryTakeUpLocked(long bytes) =>
+        Interlocked.CompareExchange(ref _drawn, bytes, PutAway) == PutAway || TryAddDrawn(bytes);
+
     // Moves bytes that this member already holds to other books of the same group: nothing is charged anew, so it
-    // cannot be refused. False when either side is closed.
+    // cannot be refused. False when either side is closed, or these books do not hold as much.
     internal bool TryMoveTo(MemberBooks other, long bytes)
     {
-        if (other.Group != Group || !TrySubtractDrawn(bytes))
+        Subtraction taken = other.Group == Group ? TrySubtractHere(bytes) : Subtraction.Closed;
+        if (taken != Subtraction.Done)
         {
+            ReportIfLacking(taken, bytes);
             return false;
         }
 
-        // Taken off here before it is added there: were it in both, two exits at this moment would return it twice.
-        if (!other.TryAddDrawn(bytes))
-        {
-            if (!TryAddDrawn(bytes))
-            {
-                Group.Counter.Uncharge(bytes);
-            }
-
-            return false;
-        }
-
-        // An overdraft goes with the bytes, or a victim could have it repaid by handing them on and overdraw again.
+        // An overdraft goes with the bytes, or a victim could have it repaid by handing them on and overdraw again. It
+        // is there before them, so that returning them repays it.
         long overdraft = TakeOverdraft(bytes);
         Interlocked.Add(ref other._overdraft, overdraft);
-        if (other.IsClosed)
+
+        // The bytes are taken off here before they are added there: were they in both, two exits at this moment would
+        // return them twice.
+        if (other.TryAddDrawn(bytes))
         {
-            other.Repay(overdraft);
+            return true;
         }
 
-        return true;
+        other.Repay(overdraft);
+        if (!TryAddDrawn(bytes))
+        {
+            Group.Counter.Uncharge(bytes);
+        }
+
+        return false;
     }
 
     // The member exits: whatever is left goes back, once. Answers how much of it was in use. Marking the books closed
@@ -169,14 +206,15 @@ internal sealed class MemberBooks(MemoryMember member) : StockHolder(member.Grou
     {
         long left = Usage;
         long drawn = Interlocked.Exchange(ref _drawn, Closed);
-        if (drawn == Closed)
+        if (drawn < 0)
         {
             return 0;
         }
 
+        // The counter first: the reserve must not be lent again while these bytes still stand above the limit.
         Group.Root.Stocks.Remove(this);
-        Repay(long.MaxValue);
         Group.Counter.Uncharge(drawn);
+        Repay(long.MaxValue);
         return left;
     }
 
@@ -189,7 +227,7 @@ internal sealed class MemberBooks(MemoryMember member) : StockHolder(member.Grou
 
     internal override bool TryOpenLocked()
     {
-        if (IsClosed || !member.MayHoldStock || !_cell.TryOpen())
+        if (IsClosed || !Member.MayHoldStock || Member.Books != this || !_cell.TryOpen())
         {
             return false;
         }
@@ -198,15 +236,18 @@ internal sealed class MemberBooks(MemoryMember member) : StockHolder(member.Grou
         return true;
     }
 
-    private void UnchargeSlow(long bytes, long now)
+    private void UnchargeSlow(long bytes, long now, bool anyBooks)
     {
         if (now < 0)
         {
             _cell.TakeBack(bytes);
-            if (TrySubtractDrawn(bytes))
+            if (anyBooks && Member.HasLeftBooks)
             {
-                Repay(bytes);
-                Group.Counter.Uncharge(bytes);
+                Member.ReturnToAny(bytes);
+            }
+            else if (TrySubtractDrawn(bytes))
+            {
+                GiveBack(bytes);
             }
 
             return;
@@ -217,6 +258,13 @@ internal sealed class MemberBooks(MemoryMember member) : StockHolder(member.Grou
         {
             Group.Stock.Return(excess);
         }
+    }
+
+    // The counter first, as in Close.
+    private void GiveBack(long bytes)
+    {
+        Group.Counter.Uncharge(bytes);
+        Repay(bytes);
     }
 
     private void Deposit(long bytes)
@@ -246,7 +294,7 @@ internal sealed class MemberBooks(MemoryMember member) : StockHolder(member.Grou
     private bool TryAddDrawn(long bytes)
     {
         long seen = Volatile.Read(ref _drawn);
-        while (seen != Closed)
+        while (seen >= 0)
         {
             long was = Interlocked.CompareExchange(ref _drawn, seen + bytes, seen);
             if (was == seen)
@@ -257,31 +305,63 @@ internal sealed class MemberBooks(MemoryMember member) : StockHolder(member.Grou
             seen = was;
         }
 
-        return false;
+        return seen == PutAway && Member.TryTakeUpAgain(this, bytes);
     }
 
+    // True: the caller gives these bytes back to the group. False: there is nothing left to do. What these books lack
+    // is in other books of the same member, if it has moved: its raw uncharges took from here what was charged there.
     private bool TrySubtractDrawn(long bytes)
     {
-        long seen = Volatile.Read(ref _drawn);
-        while (seen != Closed)
+        switch (TrySubtractHere(bytes))
         {
-            if (seen < bytes)
-            {
-                Group.Root.Books.Report(
-                    $"member '{member.Path}' uncharged {bytes} bytes but has only {seen}; nothing was uncharged");
+            case Subtraction.Done:
+                return true;
+            case Subtraction.Lacking when Member.HasMoved:
+                Member.ReturnToAny(bytes - ReturnUpTo(bytes));
                 return false;
-            }
+            case var taken:
+                ReportIfLacking(taken, bytes);
+                return false;
+        }
+    }
 
-            long was = Interlocked.CompareExchange(ref _drawn, seen - bytes, seen);
+    // No error when the member has moved: what is lacking here may be in its other books.
+    private void ReportIfLacking(Subtraction taken, long bytes)
+    {
+        if (taken == Subtraction.Lacking && !Member.HasMoved)
+        {
+            Group.Root.Books.Report(
+                $"member '{Member.Path}' uncharged {bytes} bytes but has only {Volatile.Read(ref _drawn)}; "
+                + "nothing was uncharged");
+        }
+    }
+
+    private Subtraction TrySubtractHere(long bytes) => Subtract(bytes, bytes) == bytes ? Subtraction.Done
+        : Volatile.Read(ref _drawn) == Closed ? Subtraction.Closed
+        : Subtraction.Lacking;
+
+    // Takes off what is there, at most so much; -1 when that is less than the least, or the books are closed.
+    private long Subtract(long atLeast, long bytes)
+    {
+        long seen = Volatile.Read(ref _drawn);
+        while (seen >= atLeast)
+        {
+            long part = Math.Min(seen, bytes);
+            long was = Interlocked.CompareExchange(ref _drawn, seen - part, seen);
             if (was == seen)
             {
-                return true;
+                if (seen == part && Member.Books != this)
+                {
+                    Member.PutAwayIfEmpty(this);
+                }
+
+                return part;
             }
 
             seen = was;
         }
 
-        return false;
+        return -1;
     }
 
     private void Repay(long atMost)
@@ -309,5 +389,12 @@ internal sealed class MemberBooks(MemoryMember member) : StockHolder(member.Grou
         }
 
         return 0;
+    }
+
+    private enum Subtraction
+    {
+        Done,
+        Lacking,
+        Closed,
     }
 }

@@ -2,7 +2,9 @@
 //
 // It draws a quantum from its member and serves the next charges from it with plain arithmetic. The quantum cannot be
 // taken back by others, so it is small, it is given back above two quanta, and under pressure (the member's stock is
-// poisoned) the account keeps nothing: the next call returns whatever is spare.
+// poisoned) the account keeps nothing: the next call returns whatever is spare. It follows its member to another group
+// when it draws the next time; what it used until then stays charged where it was, as leases of its own, and a shrink
+// returns those first.
 // Must stay true: used + spare is what the member is charged for on behalf of this account. One call at a time; in
 // debug a second one that overlaps is caught.
 using System.Diagnostics;
@@ -17,7 +19,8 @@ namespace MemoryGroups;
 public sealed class MemoryAccount : IDisposable
 {
     private readonly MemoryMember _member;
-    private readonly MemberBooks _books;
+    private MemberBooks _books;
+    private List<MemoryCharge>? _left;
     private PaddedLong _spare;
     private long _used;
     private int _inside;
@@ -33,7 +36,7 @@ public sealed class MemoryAccount : IDisposable
     public MemoryMember Member => _member;
 
     /// <summary>What this account uses, in bytes.</summary>
-    public long Used => _used;
+    public long Used => _used + (_left?.Sum(static lease => lease.Bytes) ?? 0);
 
     /// <summary>Charges if it fits now.</summary>
     /// <param name="bytes">How much, 0 to <see cref="MemoryMember.MaxChargeBytes"/>.</param>
@@ -84,8 +87,13 @@ public sealed class MemoryAccount : IDisposable
     public void Shrink(long bytes)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(bytes);
-        ArgumentOutOfRangeException.ThrowIfGreaterThan(bytes, _used);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(bytes, Used);
         Enter();
+        if (_left is not null)
+        {
+            bytes -= ShrinkLeft(bytes);
+        }
+
         _used -= bytes;
         _spare.Value += bytes;
         long quantum = _books.AccountQuantum;
@@ -112,20 +120,25 @@ public sealed class MemoryAccount : IDisposable
             {
                 _books.Uncharge(all);
             }
+
+            _left?.ForEach(static lease => lease.Dispose());
+            _left = null;
         }
     }
 
     private bool TryRefill(long bytes)
     {
+        FollowMember();
         long missing = bytes - _spare.Value;
         long quantum = _books.AccountQuantum;
-        if (quantum > 0 && missing + quantum <= MemoryMember.MaxChargeBytes && _member.TryCharge(missing + quantum))
+        if (quantum > 0 && missing + quantum <= MemoryMember.MaxChargeBytes
+            && MemoryMember.TryChargeTo(_books, missing + quantum))
         {
             _spare.Value += missing + quantum;
             return true;
         }
 
-        if (_member.TryCharge(missing))
+        if (MemoryMember.TryChargeTo(_books, missing))
         {
             _spare.Value += missing;
             return true;
@@ -134,9 +147,45 @@ public sealed class MemoryAccount : IDisposable
         return false;
     }
 
+    private void FollowMember()
+    {
+        if (_member.Books == _books)
+        {
+            return;
+        }
+
+        if (_used > 0)
+        {
+            (_left ??= []).Add(new MemoryCharge(_books, _used));
+        }
+
+        long spare = _spare.Value;
+        _used = 0;
+        _spare.Value = 0;
+        _books.Uncharge(spare);
+        _books = _member.Books;
+    }
+
+    // What was charged before a move, the oldest first. Answers how much of it was there.
+    private long ShrinkLeft(long bytes)
+    {
+        long done = 0;
+        foreach (MemoryCharge lease in _left!)
+        {
+            long part = Math.Min(bytes - done, lease.Bytes);
+            lease.Shrink(part);
+            done += part;
+        }
+
+        _left.RemoveAll(static lease => lease.Bytes == 0);
+        _left = _left.Count == 0 ? null : _left;
+        return done;
+    }
+
     private async ValueTask GrowSlowAsync(long bytes, ChargeFlags flags, CancellationToken cancellationToken)
     {
-        await _member.ChargeAsync(bytes, flags, cancellationToken).ConfigureAwait(false);
+        // TryGrow has followed the member to its group.
+        await MemoryMember.ChargeToAsync(_books, bytes, flags, cancellationToken).ConfigureAwait(false);
         Enter();
         _used += bytes;
         Exit();

@@ -3,7 +3,8 @@
 // A class, because a copied struct would uncharge twice. It remembers the books it was charged to, so its bytes go back
 // to the recorded owner, whatever thread disposes it and whatever has become of the member (a member that exited has
 // returned them already; then nothing happens). Each byte is returned once: the state is one long, changed by
-// compare-and-swap.
+// compare-and-swap. What it grows by after its member has moved is charged to the new group, by a lease of its own that
+// this one carries and that ends with it.
 namespace MemoryGroups;
 
 /// <summary>Charged bytes. Dispose it to return them.</summary>
@@ -19,11 +20,12 @@ public sealed class MemoryCharge : IDisposable
     private readonly MemoryMember _member;
     private readonly MemberBooks _books;
     private long _bytes;
+    private MemoryCharge? _later;
 
-    internal MemoryCharge(MemoryMember member, long bytes)
+    internal MemoryCharge(MemberBooks books, long bytes)
     {
-        _member = member;
-        _books = member.Books;
+        _member = books.Member;
+        _books = books;
         _bytes = bytes;
     }
 
@@ -31,14 +33,19 @@ public sealed class MemoryCharge : IDisposable
     public MemoryMember Member => _member;
 
     /// <summary>How much is charged, in bytes; 0 after it was disposed.</summary>
-    public long Bytes => Math.Max(0, Volatile.Read(ref _bytes));
+    public long Bytes => Math.Max(0, Volatile.Read(ref _bytes)) + (Volatile.Read(ref _later)?.Bytes ?? 0);
 
     /// <summary>Charges more if it fits now.</summary>
     /// <param name="bytes">How much more, 0 to <see cref="MemoryMember.MaxChargeBytes"/>.</param>
     /// <returns>True when charged; false when it does not fit, or the lease was disposed.</returns>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="bytes"/> is out of range.</exception>
     /// <exception cref="ObjectDisposedException">The member has exited.</exception>
-    public bool TryGrow(long bytes) => Volatile.Read(ref _bytes) != Disposed && _member.TryCharge(bytes) && Keep(bytes);
+    public bool TryGrow(long bytes)
+    {
+        MemoryMember.ThrowIfOutOfRange(bytes);
+        MemberBooks books = _member.Books;
+        return Volatile.Read(ref _bytes) != Disposed && MemoryMember.TryChargeTo(books, bytes) && Keep(books, bytes);
+    }
 
     /// <summary>Charges more; may reclaim, waits and kills as <see cref="MemoryMember.ChargeAsync"/> does.</summary>
     /// <param name="bytes">How much more, 0 to <see cref="MemoryMember.MaxChargeBytes"/>.</param>
@@ -53,9 +60,11 @@ public sealed class MemoryCharge : IDisposable
     public async ValueTask GrowAsync(
         long bytes, ChargeFlags flags = ChargeFlags.None, CancellationToken cancellationToken = default)
     {
+        MemoryMember.ThrowIfOutOfRange(bytes);
         ObjectDisposedException.ThrowIf(Volatile.Read(ref _bytes) == Disposed, this);
-        await _member.ChargeAsync(bytes, flags, cancellationToken).ConfigureAwait(false);
-        ObjectDisposedException.ThrowIf(!Keep(bytes), this);
+        MemberBooks books = _member.Books;
+        await MemoryMember.ChargeToAsync(books, bytes, flags, cancellationToken).ConfigureAwait(false);
+        ObjectDisposedException.ThrowIf(!Keep(books, bytes), this);
     }
 
     /// <summary>Returns a part; all of it when more is given than there is.</summary>
@@ -64,7 +73,12 @@ public sealed class MemoryCharge : IDisposable
     public void Shrink(long bytes)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(bytes);
-        Return(Take(bytes));
+        long part = Take(bytes);
+        Return(part);
+        if (part < bytes)
+        {
+            Volatile.Read(ref _later)?.Shrink(bytes - part);
+        }
     }
 
     /// <summary>Moves a part to a lease of its own, without charging or returning anything.</summary>
@@ -75,48 +89,32 @@ public sealed class MemoryCharge : IDisposable
     public MemoryCharge Split(long bytes)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(bytes);
-        long part = Take(bytes);
-        if (part < bytes)
-        {
-            Keep(part);
-            throw new ArgumentOutOfRangeException(
-                nameof(bytes), bytes, $"The lease holds {Bytes} bytes; a part of {bytes} cannot be split off.");
-        }
-
-        return new MemoryCharge(_member, part);
+        return TrySplit(bytes) ?? throw new ArgumentOutOfRangeException(
+            nameof(bytes), bytes, $"The lease holds {Bytes} bytes; a part of {bytes} cannot be split off.");
     }
 
     /// <summary>
     /// Hands all bytes to another member of the same group; nothing is charged anew, so it cannot be refused.
     /// </summary>
     /// <param name="to">The member that gets them.</param>
-    /// <returns>Its lease; this one is disposed. Null when the lease was disposed, or either member has
-    /// exited.</returns>
+    /// <returns>
+    /// Its lease; this one is disposed. Null when the lease was disposed, or either member has exited; the bytes are
+    /// returned then.
+    /// </returns>
     /// <exception cref="ArgumentNullException"><paramref name="to"/> is null.</exception>
-    /// <exception cref="ArgumentException"><paramref name="to"/> belongs to another group.</exception>
+    /// <exception cref="ArgumentException"><paramref name="to"/> is not in the group that was charged.</exception>
     public MemoryCharge? TransferTo(MemoryMember to)
     {
         ArgumentNullException.ThrowIfNull(to);
-        if (to.Group != _member.Group)
+        MemberBooks books = to.Books;
+        if (!IsChargedTo(books.Group))
         {
             throw new ArgumentException(
-                $"'{to.Path}' is in another group than '{_member.Path}'; bytes move only within a group. "
-                + "Charge the other member and dispose this lease instead.", nameof(to));
+                $"'{to.Path}' is in another group than '{_books.Group.Path}', which was charged; bytes move only "
+                + "within a group. Charge the other member and dispose this lease instead.", nameof(to));
         }
 
-        long bytes = Interlocked.Exchange(ref _bytes, Disposed);
-        if (bytes == Disposed)
-        {
-            return null;
-        }
-
-        if (_books.TryMoveTo(to.Books, bytes))
-        {
-            return new MemoryCharge(to, bytes);
-        }
-
-        Return(bytes);
-        return null;
+        return TryTransfer(books);
     }
 
     /// <summary>Returns the bytes. Never throws, never waits.</summary>
@@ -126,12 +124,60 @@ public sealed class MemoryCharge : IDisposable
         if (bytes != Disposed)
         {
             Return(bytes);
+            Volatile.Read(ref _later)?.Dispose();
         }
     }
 
-    // Adds freshly charged bytes; when the lease was disposed meanwhile they go back.
-    private bool Keep(long bytes)
+    private MemoryCharge? TrySplit(long bytes)
     {
+        long part = Take(bytes);
+        var split = new MemoryCharge(_books, part);
+        if (part == bytes)
+        {
+            return split;
+        }
+
+        split._later = Volatile.Read(ref _later)?.TrySplit(bytes - part);
+        if (split._later is null)
+        {
+            Keep(_books, part);
+            return null;
+        }
+
+        return split;
+    }
+
+    private bool IsChargedTo(MemoryGroup group) => Volatile.Read(ref _later) is { Bytes: > 0 } later
+        ? (Volatile.Read(ref _bytes) == 0 || _books.Group == group) && later.IsChargedTo(group)
+        : _books.Group == group;
+
+    private MemoryCharge? TryTransfer(MemberBooks to)
+    {
+        long bytes = Interlocked.Exchange(ref _bytes, Disposed);
+        MemoryCharge? later = Volatile.Read(ref _later);
+        if (bytes == Disposed)
+        {
+            return null;
+        }
+
+        if (bytes == 0 || _books.TryMoveTo(to, bytes))
+        {
+            return new MemoryCharge(to, bytes) { _later = later?.TryTransfer(to) };
+        }
+
+        Return(bytes);
+        later?.Dispose();
+        return null;
+    }
+
+    // Adds freshly charged bytes; when the lease was disposed meanwhile they go back.
+    private bool Keep(MemberBooks books, long bytes)
+    {
+        if (books != _books)
+        {
+            return KeepLater(books, bytes);
+        }
+
         long seen = Volatile.Read(ref _bytes);
         while (seen != Disposed)
         {
@@ -146,6 +192,27 @@ public sealed class MemoryCharge : IDisposable
 
         Return(bytes);
         return false;
+    }
+
+    // Charged after the member moved. Whoever disposes this lease looks for the later one after it has written that,
+    // and we look whether it is written after the later one can be seen.
+    private bool KeepLater(MemberBooks books, long bytes)
+    {
+        MemoryCharge? later = Volatile.Read(ref _later);
+        if (later is null)
+        {
+            var fresh = new MemoryCharge(books, 0);
+            later = Interlocked.CompareExchange(ref _later, fresh, null) ?? fresh;
+        }
+
+        bool kept = later.Keep(books, bytes);
+        if (Volatile.Read(ref _bytes) == Disposed)
+        {
+            later.Dispose();
+            return false;
+        }
+
+        return kept;
     }
 
     private long Take(long bytes)

@@ -16,6 +16,7 @@ namespace MemoryGroups;
 public partial class MemoryGroup : IDisposable, IRosterItem
 {
     private MemoryReclaimer[] _reclaimers = [];
+    private MemberBooks[] _leftBooks = [];
     private long _knownBatch;
     private int _knownVersion = -1;
     private bool _closed;
@@ -109,6 +110,9 @@ public partial class MemoryGroup : IDisposable, IRosterItem
     internal Roster<MemoryGroup> ChildRoster { get; } = new();
 
     internal Roster<MemoryMember> MemberRoster { get; } = new();
+
+    // Books of members that have moved elsewhere and still hold bytes here, or in a closed group below.
+    internal ReadOnlySpan<MemberBooks> LeftBooks => Volatile.Read(ref _leftBooks);
 
     internal ReadOnlySpan<MemoryReclaimer> Reclaimers => Volatile.Read(ref _reclaimers);
 
@@ -259,6 +263,26 @@ public partial class MemoryGroup : IDisposable, IRosterItem
         return at == top;
     }
 
+    internal MemoryGroup FirstOpen()
+    {
+        MemoryGroup at = this;
+        while (at.IsClosed && at.Parent is { } parent)
+        {
+            at = parent;
+        }
+
+        return at;
+    }
+
+    internal void AddLeftLocked(MemberBooks books) => Volatile.Write(ref _leftBooks, [.. _leftBooks, books]);
+
+    internal bool RemoveLeftLocked(MemberBooks books)
+    {
+        int before = _leftBooks.Length;
+        Volatile.Write(ref _leftBooks, [.. _leftBooks.Where(one => one != books)]);
+        return _leftBooks.Length < before;
+    }
+
     private protected static void CheckName(string name)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(name);
@@ -303,6 +327,16 @@ public partial class MemoryGroup : IDisposable, IRosterItem
         using (Root.EnterGuard())
         {
             Parent?.ChildRoster.RemoveLocked(this);
+            if (Parent is not null)
+            {
+                // Bytes of members that moved away stay charged here and above until they are returned.
+                foreach (MemberBooks books in _leftBooks)
+                {
+                    FirstOpen().AddLeftLocked(books);
+                }
+
+                _leftBooks = [];
+            }
         }
 
         foreach (MemorySignal signal in registered)

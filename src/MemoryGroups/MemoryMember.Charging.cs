@@ -3,6 +3,8 @@
 // Each is a compare-and-swap on the member's own stock; everything else happens in ChargeAttempt. The three differ only
 // in what they may do when the stock does not serve: nothing, reclaim here, or all of it.
 // Must stay true: the fast path allocates nothing and reads no clock; uncharging never fails, waits or throws.
+using System.Runtime.CompilerServices;
+
 namespace MemoryGroups;
 
 public sealed partial class MemoryMember
@@ -15,7 +17,7 @@ public sealed partial class MemoryMember
     public bool TryCharge(long bytes)
     {
         ThrowIfOutOfRange(bytes);
-        return Books.TryChargeFast(bytes) || ChargeAttempt.Try(this, bytes);
+        return TryChargeTo(_books, bytes);
     }
 
     /// <summary>Charges; may run reclaimers on this thread. Never waits for memory, never kills.</summary>
@@ -28,10 +30,7 @@ public sealed partial class MemoryMember
     public void Charge(long bytes, ChargeFlags flags = ChargeFlags.None)
     {
         ThrowIfOutOfRange(bytes);
-        if (!Books.TryChargeFast(bytes))
-        {
-            ChargeAttempt.Run(this, bytes, flags);
-        }
+        ChargeTo(_books, bytes, flags);
     }
 
     /// <summary>
@@ -51,9 +50,7 @@ public sealed partial class MemoryMember
         long bytes, ChargeFlags flags = ChargeFlags.None, CancellationToken cancellationToken = default)
     {
         ThrowIfOutOfRange(bytes);
-        return Books.TryChargeFast(bytes)
-            ? ValueTask.CompletedTask
-            : ChargeAttempt.RunAsync(this, bytes, flags, cancellationToken);
+        return ChargeToAsync(_books, bytes, flags, cancellationToken);
     }
 
     /// <summary>Returns charged bytes. Never fails, waits or throws; harmless after the member has exited.</summary>
@@ -67,7 +64,7 @@ public sealed partial class MemoryMember
             return;
         }
 
-        Books.Uncharge(bytes);
+        _books.UnchargeAny(bytes);
     }
 
     /// <summary>
@@ -77,7 +74,10 @@ public sealed partial class MemoryMember
     /// <param name="to">The member that gets them and will uncharge them.</param>
     /// <param name="bytes">How much, 0 to <see cref="MaxChargeBytes"/>; charged by this member and not yet
     /// returned.</param>
-    /// <returns>False when either member has exited; nothing was moved then.</returns>
+    /// <returns>
+    /// False when either member has exited, or the bytes were charged in a group that this member has left; nothing was
+    /// moved then.
+    /// </returns>
     /// <exception cref="ArgumentNullException"><paramref name="to"/> is null.</exception>
     /// <exception cref="ArgumentException"><paramref name="to"/> belongs to another group.</exception>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="bytes"/> is out of range.</exception>
@@ -85,8 +85,10 @@ public sealed partial class MemoryMember
     {
         ArgumentNullException.ThrowIfNull(to);
         ThrowIfOutOfRange(bytes);
-        return to.Group == Group
-            ? Books.TryMoveTo(to.Books, bytes)
+        MemberBooks books = _books;
+        MemberBooks others = to._books;
+        return others.Group == books.Group
+            ? books.TryMoveTo(others, bytes)
             : throw new ArgumentException(
                 $"'{to.Path}' is in another group than '{Path}'; bytes move only within a group. "
                 + "Charge the other member and uncharge this one instead.", nameof(to));
@@ -97,7 +99,12 @@ public sealed partial class MemoryMember
     /// <returns>The lease; null when it does not fit.</returns>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="bytes"/> is out of range.</exception>
     /// <exception cref="ObjectDisposedException">The member has exited.</exception>
-    public MemoryCharge? TryLease(long bytes) => TryCharge(bytes) ? new MemoryCharge(this, bytes) : null;
+    public MemoryCharge? TryLease(long bytes)
+    {
+        ThrowIfOutOfRange(bytes);
+        MemberBooks books = _books;
+        return TryChargeTo(books, bytes) ? new MemoryCharge(books, bytes) : null;
+    }
 
     /// <summary><see cref="Charge"/> as a lease.</summary>
     /// <param name="bytes">How much, 0 to <see cref="MaxChargeBytes"/>.</param>
@@ -109,8 +116,10 @@ public sealed partial class MemoryMember
     /// <exception cref="ObjectDisposedException">The member has exited.</exception>
     public MemoryCharge Lease(long bytes, ChargeFlags flags = ChargeFlags.None)
     {
-        Charge(bytes, flags);
-        return new MemoryCharge(this, bytes);
+        ThrowIfOutOfRange(bytes);
+        MemberBooks books = _books;
+        ChargeTo(books, bytes, flags);
+        return new MemoryCharge(books, bytes);
     }
 
     /// <summary><see cref="ChargeAsync"/> as a lease.</summary>
@@ -126,13 +135,36 @@ public sealed partial class MemoryMember
     public async ValueTask<MemoryCharge> LeaseAsync(
         long bytes, ChargeFlags flags = ChargeFlags.None, CancellationToken cancellationToken = default)
     {
-        await ChargeAsync(bytes, flags, cancellationToken).ConfigureAwait(false);
-        return new MemoryCharge(this, bytes);
+        ThrowIfOutOfRange(bytes);
+        MemberBooks books = _books;
+        await ChargeToAsync(books, bytes, flags, cancellationToken).ConfigureAwait(false);
+        return new MemoryCharge(books, bytes);
     }
 
     /// <summary>Opens an account: the fastest way to charge for one owner at a time.</summary>
     /// <returns>The account.</returns>
     public MemoryAccount OpenAccount() => new(this);
+
+    // For who has to know afterwards which books were charged: the member may move meanwhile. Inlined, so that the
+    // verbs above cost what they would cost if they were written out.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal static bool TryChargeTo(MemberBooks books, long bytes) =>
+        books.TryChargeFast(bytes) || ChargeAttempt.Try(books, bytes);
+
+    internal static void ChargeTo(MemberBooks books, long bytes, ChargeFlags flags)
+    {
+        if (!books.TryChargeFast(bytes))
+        {
+            ChargeAttempt.Run(books, bytes, flags);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal static ValueTask ChargeToAsync(
+        MemberBooks books, long bytes, ChargeFlags flags, CancellationToken cancellationToken) =>
+        books.TryChargeFast(bytes)
+            ? ValueTask.CompletedTask
+            : ChargeAttempt.RunAsync(books, bytes, flags, cancellationToken);
 
     internal static void ThrowIfOutOfRange(long bytes)
     {

@@ -16,12 +16,7 @@ public sealed partial class MemoryMember
 
     internal void BeginStall()
     {
-        // Made before the guard is taken: a walk that fails half-way would leave wrong counts.
-        for (MemoryGroup? at = Group; at is not null; at = at.Parent)
-        {
-            _ = at.Pressure;
-        }
-
+        MakePressure(Group);
         using (Root.EnterGuard(Group))
         {
             _stalls++;
@@ -43,6 +38,15 @@ public sealed partial class MemoryMember
         using (Root.EnterGuard(Group))
         {
             RecountLocked();
+        }
+    }
+
+    // Before the guard is taken: a walk that fails half-way would leave wrong counts.
+    private static void MakePressure(MemoryGroup group)
+    {
+        for (MemoryGroup? at = group; at is not null; at = at.Parent)
+        {
+            _ = at.Pressure;
         }
     }
 

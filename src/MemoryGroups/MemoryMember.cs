@@ -34,11 +34,11 @@ public sealed partial class MemoryMember : IDisposable, IRosterItem
 
     internal MemoryMember(MemoryGroup group, string name, MemoryMemberOptions options)
     {
-        Group = group;
+        _group = group;
         Name = name;
         _adjustment = options.OomScoreAdjustment;
         Space = options.Space ?? new MemorySpace();
-        Books = new MemberBooks(this);
+        _books = new MemberBooks(this, group);
     }
 
     /// <summary>Its name in its group.</summary>
@@ -47,14 +47,14 @@ public sealed partial class MemoryMember : IDisposable, IRosterItem
     /// <summary>The group's path and the name.</summary>
     public string Path => Group.Path + "/" + Name;
 
-    /// <summary>The group that is charged.</summary>
-    public MemoryGroup Group { get; }
+    /// <summary>The group that is charged; see <see cref="MoveTo"/>.</summary>
+    public MemoryGroup Group => Volatile.Read(ref _group);
 
     /// <summary>What is killed and reaped as one; shared when the options said so.</summary>
     public MemorySpace Space { get; }
 
-    /// <summary>Bytes charged by this member and not returned, without stock.</summary>
-    public long Usage => Books.Usage;
+    /// <summary>Bytes charged by this member and not returned, without stock, in whichever group.</summary>
+    public long Usage => HasLeftBooks ? UsageEverywhere() : _books.Usage;
 
     /// <summary>
     /// Added to the score when a victim is chosen, in thousandths of the refusing limit: -1000 (never killed) to 1000.
@@ -105,7 +105,7 @@ public sealed partial class MemoryMember : IDisposable, IRosterItem
 
     internal MemoryRoot Root => Group.Root;
 
-    internal MemberBooks Books { get; }
+    internal MemberBooks Books => _books;
 
     // Killed or on its way out by itself: its memory will be free soon.
     internal bool IsDying => IsKilled || Volatile.Read(ref _exiting);
@@ -114,7 +114,8 @@ public sealed partial class MemoryMember : IDisposable, IRosterItem
     // A dump neither: it would take all of it and free nothing (S001-4).
     internal bool MayUseReserve => IsDying && !IsDumping && Space.MayUseReserve;
 
-    internal bool MayHoldStock => !IsKilled && !IsExited;
+    // A victim, and who is let finish like one, repays the reserve with every byte it returns: exact.
+    internal bool MayHoldStock => !IsKilled && !IsExited && !HasLeftBooks && !IsShut && !Space.MayUseReserve;
 
     // Guarded by the root's guard.
     internal LinkedList<OomWaiter>? Waiters { get; set; }
@@ -210,7 +211,7 @@ public sealed partial class MemoryMember : IDisposable, IRosterItem
 
         // Bytes first: who is woken by the exit finds them. The space is gone only after them, because the killer
         // waits for exactly that.
-        Root.NoteLeftAtExit(Books.Close());
+        Root.NoteLeftAtExit(CloseBooks());
         if (Space.RemoveMember(this))
         {
             Root.OomKiller.SpaceGone(Space, Group);

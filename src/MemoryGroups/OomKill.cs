@@ -101,7 +101,8 @@ internal sealed class OomKill(OomRequest request, MemoryGroup group, string why)
         MemorySpace space = candidate.Member.Space;
         using (_root.EnterGuard())
         {
-            if (!space.TryMakeVictimLocked())
+            // It may have moved away since it was looked at; once it is a victim, it stays.
+            if (!candidate.Member.Group.IsWithin(Group) || !space.TryMakeVictimLocked())
             {
                 return false;
             }

@@ -112,11 +112,22 @@ internal static class OomCandidates
 
     // A charge shows in the counters before it shows in its member's books, and an exit leaves the books first. Bytes
     // that are in neither stock nor books are such: somebody will soon hold them, and be eligible, or give them back.
-    // The usage is read last, so a charge that ends meanwhile makes us look again rather than miss it.
+    // The usage is read last, so a charge that ends meanwhile makes us look again rather than miss it. What members
+    // that moved away have left behind is known, and nobody here can be killed for it.
     internal static bool HasBytesOnTheWay(MemoryGroup top)
     {
         long known = top.Root.Stocks.HeldIn(top);
-        Walk(top, member => known += member.Usage);
+        var seen = new HashSet<MemberBooks>();
+        Walk(
+            top,
+            member => known += seen.Add(member.Books) ? member.Books.Usage : 0,
+            group =>
+            {
+                foreach (MemberBooks books in group.LeftBooks)
+                {
+                    known += seen.Add(books) ? books.Usage : 0;
+                }
+            });
         return top.Usage > known;
     }
 
@@ -129,13 +140,15 @@ internal static class OomCandidates
         && !member.Space.IsHidden
         && member.Space.Usage > 0;
 
-    internal static void Walk(MemoryGroup top, Action<MemoryMember> visit)
+    internal static void Walk(
+        MemoryGroup top, Action<MemoryMember> visit, Action<MemoryGroup>? visitGroup = null)
     {
         int seen = 0;
         var queue = new Queue<MemoryGroup>();
         queue.Enqueue(top);
         while (queue.TryDequeue(out MemoryGroup? group))
         {
+            visitGroup?.Invoke(group);
             foreach (MemoryMember? member in group.MemberRoster.Read())
             {
                 if (member is not null)

@@ -27,6 +27,7 @@ internal sealed partial class RandomWalk
             walk.Pick(walk.Groups).ReclaimAsync(walk.Chance(5) ? long.MaxValue : 1 + walk.Bytes(walk._scale.Largest)))),
         (1, "kill member", static walk => walk.With(actor => actor.Member.Kill("the walk said so"))),
         (1, "begin exit", static walk => walk.With(actor => actor.Member.BeginExit())),
+        (3, "move", static walk => walk.With(walk.Move)),
         (1, "freeze or thaw", static walk => walk.With(walk.FreezeOrThaw)),
         (1, "score", static walk => walk.With(
             actor => actor.Member.OomScoreAdjustment = walk.Chance(20) ? -1000 : walk._random.Next(-999, 1001))),
@@ -109,7 +110,16 @@ internal sealed partial class RandomWalk
         {
             Note("  " + group.Path);
             group.Dispose();
-            Assert.True(group.Usage == 0, $"{group.Path} is closed and still uses {group.Usage}");
+            long left = 0;
+            foreach (WalkActor actor in Actors)
+            {
+                foreach (MemberBooks books in actor.Member.LeftBooks)
+                {
+                    left += books.Group.IsWithin(group) ? books.Usage : 0;
+                }
+            }
+
+            Assert.True(group.Usage == left, $"{group.Path} is closed and still uses {group.Usage}, {left} were left");
         }
     }
 
@@ -127,6 +137,19 @@ internal sealed partial class RandomWalk
             OomScoreAdjustment = Chance(10) ? -1000 : Chance(20) ? _random.Next(-999, 1001) : 0,
             Space = shared is { IsHidden: false } ? shared : null,
         })));
+    }
+
+    private void Move(WalkActor actor)
+    {
+        MemoryGroup to = Pick(Groups);
+        if (actor.Member.IsExited || to.IsClosed || actor.Member.Group.IsClosed)
+        {
+            return;
+        }
+
+        Note($"  {actor.Member.Path} to {to.Path}");
+        bool stays = actor.Member.IsDying || actor.Member.Space.IsVictim;
+        Assert.True(actor.Member.MoveTo(to) == !stays, "who is neither dying nor a victim's sharer moves");
     }
 
     private void TryCharge(WalkActor actor)
@@ -227,13 +250,19 @@ internal sealed partial class RandomWalk
     private void Transfer(WalkActor actor, MemoryCharge lease)
     {
         WalkActor to = Pick(Actors);
-        if (to.Member.Group == actor.Member.Group)
+        try
         {
-            actor.Leases.Remove(lease);
             if (lease.TransferTo(to.Member) is { } moved)
             {
                 to.Leases.Add(moved);
             }
+
+            actor.Leases.Remove(lease);
+        }
+        catch (ArgumentException)
+        {
+            bool mayDiffer = to.Member.Group != actor.Member.Group || actor.Member.HasMoved;
+            Assert.True(mayDiffer, "a transfer within a group was refused");
         }
     }
 

@@ -137,7 +137,7 @@ public sealed class ThreadedWalkTests
             {
                 try
                 {
-                    Operate(random.Next(24));
+                    Operate(random.Next(25));
                 }
                 catch (ObjectDisposedException)
                 {
@@ -202,6 +202,9 @@ public sealed class ThreadedWalkTests
                     break;
                 case 20:
                     actor.Exit();
+                    break;
+                case 21 or 22:
+                    actor.Member.MoveTo(shared.Group(random));
                     break;
                 default:
                     Switch();

@@ -120,7 +120,9 @@ internal sealed class WalkAsking(WalkActor actor, long bytes, ChargeFlags flags,
                 Assert.False(Flags.HasFlag(ChargeFlags.NoFail), "a NoFail charge ended by a kill");
                 return "killed";
             case ObjectDisposedException closed:
-                Assert.True(Actor.Member.IsExited || Growing is not null, $"closed although it is open: {closed}");
+                Assert.True(
+                    Actor.Member.IsExited || Actor.Member.HasMoved || Growing is not null,
+                    $"closed although it is open: {closed}");
                 return "closed";
             case { } other:
                 throw new InvalidOperationException($"a charge ended with {other}", other);

@@ -69,7 +69,18 @@ internal sealed class WalkInvariants(World world, RandomWalk walk)
             Check(
                 member.Usage >= known && member.Usage <= known + perhaps,
                 $"I5: {member.Path} uses {member.Usage}, the walk knows of {known} and perhaps {perhaps} more");
-            Add(member.Group, new Sums(member.Books.Held, known, perhaps, member.Books.Overdraft));
+            if (!member.HasLeftBooks)
+            {
+                Add(member.Group, new Sums(member.Books.Held, known, perhaps, member.Books.Overdraft));
+                continue;
+            }
+
+            // Charged in several groups: the sum was compared above; what is where, only the books say.
+            Check(member.Books.Held == 0, $"{member.Path} keeps stock while it holds bytes elsewhere");
+            foreach (MemberBooks books in (MemberBooks[])[member.Books, .. member.LeftBooks])
+            {
+                Add(books.Group.FirstOpen(), new Sums(0, books.Usage, 0, books.Overdraft));
+            }
         }
 
         for (int i = walk.Groups.Count - 1; i >= 0; i--)
@@ -98,7 +109,13 @@ internal sealed class WalkInvariants(World world, RandomWalk walk)
 
         foreach (MemoryMember? member in group.MemberRoster.Read())
         {
-            below += member is null ? 0 : member.Usage + member.Books.Held;
+            below += member is null ? 0 : member.Books.Usage + member.Books.Held;
+        }
+
+        foreach (MemberBooks books in group.LeftBooks)
+        {
+            below += books.Usage;
+            Check(books.Usage > 0, $"{books.Member.Path} has left {group.Path} without a byte and is remembered there");
         }
 
         Check(group.Usage >= 0 && stock >= 0, $"I2: {group.Path} uses {group.Usage} with a stock of {stock}");
@@ -266,7 +283,9 @@ internal sealed class WalkInvariants(World world, RandomWalk walk)
 
     private static bool IsHeldBack(OomWaiter waiter)
     {
-        for (MemoryGroup? at = waiter.Member?.Group ?? waiter.Group; at is not null; at = at.Parent)
+        // A member that moves while it waits is held back in the group where its request was begun.
+        MemoryGroup? begun = waiter.Member is { HasMoved: false } ? waiter.Member.Group : waiter.Group;
+        for (MemoryGroup? at = begun; at is not null; at = at.Parent)
         {
             if (at.AgedRequest is { } aged && aged != waiter.Request && aged.Ticket < waiter.Ticket)
             {
