@@ -15,23 +15,28 @@ internal static class Invariants
     {
         Debug.Assert(root.Guard.IsHeldByCurrentThread, "the guard is held");
         Debug.Assert(root.Reserve.Used >= 0, "I8: the reserve is never overpaid");
-        var groups = new List<MemoryGroup>();
-        bool whole = TryCollect(root, groups);
-        if (!whole)
+        int left = SmallTree;
+        if (IsSmall(root, ref left))
         {
-            groups.Clear();
-            for (MemoryGroup? above = at; above is not null; above = above.Parent)
-            {
-                groups.Add(above);
-            }
+            AssertSubtree(root);
+            return;
         }
 
-        foreach (MemoryGroup group in groups)
+        for (MemoryGroup? above = at; above is not null; above = above.Parent)
         {
-            AssertGroup(group);
-            if (whole)
+            AssertGroup(above);
+        }
+    }
+
+    private static void AssertSubtree(MemoryGroup group)
+    {
+        AssertGroup(group);
+        AssertHolders(group);
+        foreach (MemoryGroup? child in group.ChildRoster.Read())
+        {
+            if (child is not null)
             {
-                AssertHolders(group);
+                AssertSubtree(child);
             }
         }
     }
@@ -65,22 +70,19 @@ internal static class Invariants
         Debug.Assert(group.OomLock.HeldBelow >= held, "I4: held descendants are counted");
     }
 
-    private static bool TryCollect(MemoryRoot root, List<MemoryGroup> groups)
+    // Counts at most `left` groups: on every entry of the guard, and without a byte of garbage.
+    private static bool IsSmall(MemoryGroup group, ref int left)
     {
-        groups.Add(root);
-        for (int i = 0; i < groups.Count; i++)
+        if (--left < 0)
         {
-            foreach (MemoryGroup? child in groups[i].ChildRoster.Read())
-            {
-                if (groups.Count == SmallTree)
-                {
-                    return false;
-                }
+            return false;
+        }
 
-                if (child is not null)
-                {
-                    groups.Add(child);
-                }
+        foreach (MemoryGroup? child in group.ChildRoster.Read())
+        {
+            if (child is not null && !IsSmall(child, ref left))
+            {
+                return false;
             }
         }
 

@@ -1,79 +1,77 @@
-// The protocol under every interleaving of small cases and many of larger ones.
+// The protocol under every order of small cases and under many orders of larger ones.
 namespace MemoryGroups.Tests;
 
 public sealed class ScheduleTests(ITestOutputHelper output)
 {
-    // Two chargers and a hog that one of them has killed: every order of their steps, to a depth.
-    [Fact]
+    // Every order of the first twelve choices, in each of the small cases.
+    [Theory]
     [Requirement("S000-7")]
     [Requirement("S000-17")]
-    public void Two_chargers_and_a_victim_end_in_every_order()
+    [MemberData(nameof(SmallCaseNames))]
+    public void Small_case_ends_well_in_every_order(string name)
     {
-        var choices = new Choices { MaxDepth = 10 };
+        using var scheduler = new Scheduler();
+        var choices = new Choices { MaxDepth = 12 };
+        var watch = System.Diagnostics.Stopwatch.StartNew();
         while (choices.MoveNext())
         {
             try
             {
-                RunOneGroup(choices.Choose, chargers: 2, withRelease: false);
+                SmallCases.Run(name, scheduler, choices);
             }
             catch (Exception error)
             {
-                throw new InvalidOperationException($"choices {choices}: {error.Message}", error);
+                throw new InvalidOperationException($"{name}, choices {choices}: {error.Message}", error);
             }
         }
 
-        output.WriteLine($"{choices.Runs} runs");
-        Assert.True(choices.Runs > 1000, "too few runs to mean anything");
+        output.WriteLine($"{name}: {choices.Runs} orders, {choices.Runs / watch.Elapsed.TotalSeconds:F0}/s");
+        Assert.True(choices.Runs > 1000, $"only {choices.Runs} orders");
     }
 
+    public static TheoryData<string> SmallCaseNames() => [.. SmallCases.Names];
+
     [Theory]
-    [InlineData(1, 300)]
-    [InlineData(2, 300)]
+    [InlineData(1, 20000)]
+    [InlineData(2, 20000)]
     public void Random_orders_of_a_tree_lose_no_wake(int firstSeed, int count)
     {
+        using var scheduler = new Scheduler();
+        long steps = 0;
+        long handOvers = 0;
+        var watch = System.Diagnostics.Stopwatch.StartNew();
         for (int seed = firstSeed * 1_000_000; seed < (firstSeed * 1_000_000) + count; seed++)
         {
-            var random = new Random(seed);
+            var dice = new Dice(seed);
             try
             {
-                RunTree(random.Next, random);
+                RunTree(scheduler, new SeededChooser(dice), dice);
             }
             catch (Exception error)
             {
                 throw new InvalidOperationException($"seed {seed}: {error.Message}", error);
             }
-        }
-    }
 
-    private static void RunOneGroup(Func<int, int> choose, int chargers, bool withRelease)
-    {
-        using var scheduled = new ScheduledCase(choose);
-        MemoryGroup group = scheduled.Root.CreateGroup("tenant", new MemoryGroupOptions { Max = 1000 });
-        MemoryMember hog = scheduled.Obedient(group, "hog");
-        Assert.True(hog.TryCharge(900));
-        for (int i = 0; i < chargers; i++)
-        {
-            scheduled.ChargeAndReturn(scheduled.Obedient(group, $"charger{i}"), 200);
+            steps += scheduler.Steps;
+            handOvers += scheduler.HandOvers;
         }
 
-        if (withRelease)
-        {
-            scheduled.Actor(() => hog.Uncharge(300));
-        }
-
-        scheduled.Run();
+        output.WriteLine(
+            $"{count / watch.Elapsed.TotalSeconds:F0}/s, {steps / count} steps, {handOvers * 1.0 / count:F1} hand-overs");
     }
 
     // Two tenants below one parent whose limit is less than both together; chargers in all three groups.
-    private static void RunTree(Func<int, int> choose, Random random)
+    private static void RunTree(Scheduler scheduler, Chooser choose, Dice random)
     {
-        using var scheduled = new ScheduledCase(choose);
+        using var scheduled = new ScheduledCase(scheduler, choose);
         MemoryGroup parent = scheduled.Root.CreateGroup("parent", new MemoryGroupOptions { Max = 1500 });
+        bool whole = random.Next(4) == 0;
+        scheduled.KillsFreely = whole;
         MemoryGroup[] groups =
         [
             parent,
             parent.CreateGroup("a", new MemoryGroupOptions { Max = 1000 }),
-            parent.CreateGroup("b", new MemoryGroupOptions { Max = 1000, KillWholeGroup = random.Next(4) == 0 }),
+            parent.CreateGroup("b", new MemoryGroupOptions { Max = 1000, KillWholeGroup = whole }),
         ];
         MemoryMember hog = scheduled.Obedient(groups[1 + random.Next(2)], "hog");
         Assert.True(hog.TryCharge(800));

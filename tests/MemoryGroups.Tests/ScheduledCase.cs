@@ -1,111 +1,184 @@
-// A small case of the OOM protocol under the scheduler: chargers, victims that exit, and what must be true at the end.
+// One schedule of the OOM protocol: a root connected to a scheduler, its chargers and victims, and what must be true.
 //
-// No clock moves: if somebody still sleeps when no actor can run, a wake was lost, whatever deadline would have saved
-// it later. The invariants of the guard are checked at every point, the books and the quiet state at the end.
+// Everything that is handed over becomes an actor, and every observation point a place to give way; the clock is one
+// more actor whose step is "the next timer fires", as often as EarlyTicks allows. When nobody can run, ScheduledChecks
+// looks at who sleeps: a lost wake is a fault then, whatever deadline would have saved it later. Only after that the
+// clock goes on to the next timer, until every charge has ended.
 namespace MemoryGroups.Tests;
 
 internal sealed class ScheduledCase : IDisposable
 {
     private readonly Scheduler _scheduler;
-    private readonly List<(string Name, Task Task)> _charges = [];
-    private readonly VirtualTime _time = new();
+    private readonly ScheduledChecks _checks;
+    private int _quietTicks;
 
-    public ScheduledCase(Func<int, int> choose)
+    public ScheduledCase(
+        Scheduler scheduler, Chooser chooser, Func<MemoryRootOptions, MemoryRootOptions>? configure = null)
     {
-        _scheduler = new Scheduler(choose);
-        Root = new MemoryRoot(new MemoryRootOptions
+        _scheduler = scheduler;
+        scheduler.Begin(chooser);
+        var options = new MemoryRootOptions
         {
-            CapacityBytes = 1_000_000,
+            CapacityBytes = 200_000,
             MinWatermarkBytes = 0,
             OomReserveBytes = 0,
             CostlyChargeBytes = long.MaxValue,
-            TimeProvider = _time,
-            PostHook = item => _scheduler.Spawn(item.Execute),
-        });
-        Root.ProbeHook = (_, _) => _scheduler.GiveWay();
-        _scheduler.AtEachStep = CheckAtEachStep;
+            TimeProvider = Time,
+            PostHook = scheduler.Spawn,
+        };
+        Root = new MemoryRoot(configure is null ? options : configure(options));
+        _checks = new ScheduledChecks(this);
+        Root.ProbeHook = OnProbe;
+        scheduler.AtEachStep = _checks.AtEachStep;
+        scheduler.WhenQuiet = WhenQuiet;
+        scheduler.MayTick = MayTick;
+        scheduler.Tick = FireNext;
     }
 
     public MemoryRoot Root { get; }
 
+    public VirtualTime Time { get; } = new();
+
+    public List<Asking> Askings { get; } = [];
+
+    public List<(MemoryGroup Group, MemorySignal Signal)> Registered { get; } = [];
+
+    // How many timers may fire while others still run.
+    public int EarlyTicks { get; set; }
+
+    // Charges may sleep until their deadline: nobody is killed for them.
+    public bool MayTimeOut { get; set; }
+
+    // A limit falls, or a charge may exceed one.
+    public bool MayExceed { get; set; }
+
+    // Victims are also made by hand, by whole groups, or by limits.
+    public bool KillsFreely { get; set; }
+
+    // Give way also between a counter's look and its swap.
+    public bool EvenAtCounters { get; set; }
+
     public int Steps => _scheduler.Steps;
 
     // A member that exits as soon as it is killed, on the work item that cancels it.
-    public MemoryMember Obedient(MemoryGroup group, string name)
+    public MemoryMember Obedient(MemoryGroup group, string name, MemoryMemberOptions? options = null)
     {
-        MemoryMember member = group.CreateMember(name);
-        member.Killed.UnsafeRegister(static state => ((MemoryMember)state!).Dispose(), member);
+        MemoryMember member = group.CreateMember(name, options);
+        member.Killed.UnsafeRegister(OnKilled, member);
         return member;
     }
 
     public void Actor(Action body) => _scheduler.Spawn(body);
 
+    // To be called in the middle of an actor's own code.
+    public void GiveWay() => _scheduler.GiveWay();
+
     // Charges, holds the bytes over one hand-over, and returns them.
-    public void ChargeAndReturn(MemoryMember member, long bytes) => Actor(() =>
-        _charges.Add((member.Name, UseAsync(member, bytes))));
+    public Asking ChargeAndReturn(
+        MemoryMember member,
+        long bytes,
+        ChargeFlags flags = ChargeFlags.None,
+        bool keeps = false,
+        CancellationToken cancel = default)
+    {
+        var asking = new Asking(member, bytes, flags, cancel);
+        Askings.Add(asking);
+        Actor(() => asking.Begin(this, keeps));
+        return asking;
+    }
 
     public void Run()
     {
         _scheduler.Run();
-        foreach ((string name, Task task) in _charges)
-        {
-            Assert.True(task.IsCompleted, $"lost wake-up: '{name}' still sleeps and nobody will wake it");
-            Assert.True(
-                task.IsCompletedSuccessfully || Innermost(task) is OomKilledException or ObjectDisposedException,
-                $"'{name}' ended with {Innermost(task)}");
-        }
-
-        foreach (MemoryGroup group in Groups())
-        {
-            Assert.Equal(0, group.OomMarks);
-            Assert.Null(group.OomLock.Holder);
-            Assert.Equal(0, group.OomLock.HeldBelow);
-            Assert.Equal(0, group.Counter.Waiters);
-        }
-
-        Assert.False(Root.KillLock.IsHeld);
-        Assert.Equal(0, Root.BooksErrorCount);
-        Root.Stocks.Drain(Root);
-        Assert.Equal(Groups().Sum(group => group.Members.Sum(member => member.Usage)), Root.Usage);
+        _checks.AtEnd();
     }
 
+    // Everybody goes home, and nothing is left.
     public void Dispose()
     {
         Root.ProbeHook = null;
         _scheduler.AtEachStep = null;
+        _scheduler.WhenQuiet = null;
+        _scheduler.MayTick = null;
         Root.Dispose();
-        _scheduler.Dispose();
+        _scheduler.Run();
     }
 
-    private static Exception? Innermost(Task task) => task.Exception?.InnerException;
+    private static void OnKilled(object? state) => ((MemoryMember)state!).Dispose();
 
-    private async Task UseAsync(MemoryMember member, long bytes)
+    private void OnProbe(ProbePoint point, object? subject)
     {
-        await member.ChargeAsync(bytes).ConfigureAwait(false);
-        _scheduler.GiveWay();
-        member.Uncharge(bytes);
-    }
-
-    private void CheckAtEachStep()
-    {
-        using (Root.EnterGuard())
+        if (point == ProbePoint.BeforeSwap && !EvenAtCounters)
         {
-            foreach (MemoryGroup group in Groups())
+            return;
+        }
+
+        _checks.At(point, subject);
+        _scheduler.GiveWay();
+    }
+
+    private bool MayTick() => EarlyTicks > 0 && Time.ArmedTimers > 0;
+
+    private void FireNext()
+    {
+        EarlyTicks--;
+        Time.FireNext();
+    }
+
+    private bool WhenQuiet()
+    {
+        _checks.WhenQuiet();
+        bool isOver = Askings.TrueForAll(static asking => asking.IsOver) && _checks.VictimsAreSettled();
+        if (isOver || Time.ArmedTimers == 0)
+        {
+            return false;
+        }
+
+        Assert.True(++_quietTicks < 1000, "time passes, and nobody gets any further");
+        Actor(() => Time.FireNext());
+        return true;
+    }
+
+    // One charge of one actor, and how it ended.
+    internal sealed class Asking(MemoryMember member, long bytes, ChargeFlags flags, CancellationToken cancel)
+    {
+        private Task? _task;
+
+        public MemoryMember Member => member;
+
+        public long Bytes => bytes;
+
+        public ChargeFlags Flags => flags;
+
+        public bool IsOver => _task is { IsCompleted: true };
+
+        public bool IsGranted { get; private set; }
+
+        public bool IsCancelled => cancel.IsCancellationRequested;
+
+        public Exception? Error => _task?.Exception?.InnerException
+            ?? (_task is { IsCanceled: true } ? new OperationCanceledException() : null);
+
+        public void Begin(ScheduledCase scheduled, bool keeps)
+        {
+            try
             {
-                Assert.True(group.Usage <= group.Counter.Limit, $"{group.Path} is over its limit");
+                _task = UseAsync(scheduled, keeps);
+            }
+            catch (Exception error)
+            {
+                _task = Task.FromException(error);
             }
         }
-    }
 
-    private IEnumerable<MemoryGroup> Groups()
-    {
-        var stack = new Stack<MemoryGroup>([Root]);
-        while (stack.TryPop(out MemoryGroup? group))
+        private async Task UseAsync(ScheduledCase scheduled, bool keeps)
         {
-            yield return group;
-            foreach (MemoryGroup child in group.Children)
+            await member.ChargeAsync(bytes, flags, cancel).ConfigureAwait(false);
+            IsGranted = true;
+            if (!keeps)
             {
-                stack.Push(child);
+                scheduled.GiveWay();
+                member.Uncharge(bytes);
             }
         }
     }

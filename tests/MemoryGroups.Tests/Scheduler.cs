@@ -1,149 +1,417 @@
 // Owns every hand-over: many actors, one of which runs at a time, and a chooser that decides who is next.
 //
-// An actor is a body on a thread of its own. It gives way at each observation point, at each hand-over to the pool
-// (which becomes a new actor) and at its end; in between nobody else runs, so a run is determined by the choices alone.
-// A seeded chooser replays by its seed; an enumerating one (see Choices) walks through all runs of a small case.
+// An actor is a piece of work that the protocol hands over (a charge, a work item, a timer). It gives way at each
+// observation point and at its end; in between nobody else runs, so a run is determined by the choices alone, and a
+// chooser with a seed replays by its seed.
 //
-// Must stay true: exactly one actor holds the baton; an actor gives way only where it holds no lock, which is what the
-// observation points promise.
+// How to use it: see ScheduledCase, which connects a root to it. `using var scheduler = new Scheduler()` once, then for
+// each schedule `using var scheduled = new ScheduledCase(scheduler, chooser)`, make groups and members, say what the
+// actors do, and Run. `new SeededChooser(new Dice(seed))` takes one order of very many, Choices takes all of them and
+// prints a path that Choices.Of runs again; Chooser.InOrder switches only at the end of an actor's work. Where a race
+// needs one exact moment, World.Once is shorter.
+//
+// Fast because threads are rarely needed: an actor that ends runs the next one on its own thread, and one that gives
+// way to an actor that has not started runs it on top of its own stack. Only an actor that has to go on while another
+// is in the middle of its work needs a second stack: it is handed the baton, and the first one blocks. Threads are kept
+// from run to run. An actor below another one on the same stack cannot go on before that one has ended; a chooser that
+// wants every order asks for a stack of its own for each actor (OwnStack).
+//
+// Must stay true: exactly one thread holds the baton; an actor gives way only where it holds no lock; after an error
+// nobody chooses any more, and what is in the middle of its work runs to its end, so that every stack is empty again.
 namespace MemoryGroups.Tests;
 
-internal sealed class Scheduler(Func<int, int> choose) : IDisposable
+internal sealed class Scheduler : IDisposable
 {
-    private readonly List<Actor> _runnable = [];
-    private readonly Stack<Actor> _idle = new();
-    private readonly SemaphoreSlim _finished = new(0);
+    private const int MostSteps = 50_000;
+
+    // Only a hang reaches it.
+    private static readonly TimeSpan Watchdog = TimeSpan.FromSeconds(60);
+
+    // Work starts as it does on the pool: without what flows through the thread it happens to run on.
+    private static readonly ExecutionContext Clean = CaptureClean();
+
+    private readonly List<Actor> _ready = [];
+    private readonly List<Actor> _candidates = [];
+    private readonly Stack<Actor> _spare = new();
+    private readonly Stack<Worker> _idle = new();
+    private readonly Worker _first;
+    private readonly Actor _clock = new();
+    private Chooser _chooser = Chooser.InOrder;
     private Actor? _running;
     private Exception? _error;
-    private int _steps;
+    private bool _isChecking;
+    private int _spawned;
 
     [ThreadStatic]
-    private static Actor? _mine;
+    private static Worker? _mine;
 
-    // What is checked whenever an actor gives way.
+    public Scheduler() => _first = new Worker(this);
+
+    // What is checked whenever an actor gives way or ends.
     public Action? AtEachStep { get; set; }
 
-    public int Steps => _steps;
+    // A timer may fire at this moment: one more choice. Null while no clock takes part.
+    public Func<bool>? MayTick { get; set; }
 
-    public void Spawn(Action body)
+    public Action? Tick { get; set; }
+
+    // Nobody can run: true when more work was found.
+    public Func<bool>? WhenQuiet { get; set; }
+
+    public int Steps { get; private set; }
+
+    public int HandOvers { get; private set; }
+
+    public void Begin(Chooser chooser)
     {
-        Actor actor = _idle.TryPop(out Actor? idle) ? idle : new Actor(this);
-        actor.Body = body;
-        _runnable.Add(actor);
+        Assert.True(_ready.Count == 0 && _running is null, "the run before did not end");
+        _chooser = chooser;
+        _error = null;
+        _spawned = 0;
+        Steps = 0;
+        HandOvers = 0;
     }
 
-    // Runs until no actor can. Called by the test; the first error of any actor comes out here.
+    // Work is an Action or a work item of the pool.
+    public void Spawn(object work)
+    {
+        Actor actor = _spare.TryPop(out Actor? spare) ? spare : new Actor();
+        actor.Work = work;
+        actor.Number = _spawned++;
+        actor.Priority = _chooser.PriorityOfNew();
+        _ready.Add(actor);
+    }
+
+    // Runs until no actor can and nothing more is found. The first error of any actor comes out here.
     public void Run()
     {
-        while (_runnable.Count > 0 && _error is null)
+        SynchronizationContext? context = SynchronizationContext.Current;
+        Worker? outer = _mine;
+        SynchronizationContext.SetSynchronizationContext(null);
+        _mine = _first;
+        try
         {
-            _running = Next();
-            _running.Go.Release();
-            if (!_finished.Wait(TimeSpan.FromSeconds(30)))
+            do
             {
-                throw new TimeoutException(
-                    $"An actor blocks at step {_steps}: it waits for something that is not ours.");
+                Dispatch(_first, null);
             }
+            while (_error is null && IsThereMore());
+        }
+        finally
+        {
+            _mine = outer;
+            _ready.Clear();
+            SynchronizationContext.SetSynchronizationContext(context);
         }
 
         if (_error is { } error)
         {
-            throw new InvalidOperationException($"Failed at step {_steps}: {error.Message}", error);
+            throw new InvalidOperationException($"Failed at step {Steps}: {error.Message}", error);
         }
     }
 
-    // The running actor lets the chooser decide who goes on; it may be itself.
+    // The running actor lets the chooser decide who goes on; it may be itself. Calls from elsewhere do nothing.
     public void GiveWay()
     {
-        if (_mine is not { } me || me != _running || _error is not null)
+        if (_mine is not { } mine || mine.Scheduler != this || _running is not { } me || _isChecking)
         {
             return;
         }
 
-        AtEachStep?.Invoke();
-        _runnable.Add(me);
-        Actor next = Next();
-        if (next != me)
+        Check();
+        if (_error is not null)
         {
-            _running = next;
-            next.Go.Release();
-            me.Go.Wait();
-        }
-    }
-
-    // Ends the threads. An actor that is stuck in the middle of its body keeps its thread; the run has failed by then.
-    public void Dispose()
-    {
-        foreach (Actor actor in _idle)
-        {
-            actor.Body = null;
-            actor.Go.Release();
+            Assert.True(++Steps < 2 * MostSteps, "does not end after an error");
+            return;
         }
 
-        _finished.Dispose();
-    }
-
-    private Actor Next()
-    {
-        Assert.True(++_steps < 100_000, "the protocol runs in circles");
-        int at = _runnable.Count == 1 ? 0 : choose(_runnable.Count);
-        Actor next = _runnable[at];
-        _runnable.RemoveAt(at);
-        return next;
-    }
-
-    private void Ended(Actor actor, Exception? error)
-    {
-        _error ??= error;
-        _idle.Push(actor);
-        if (_runnable.Count > 0 && _error is null)
+        Actor next = Choose(me, mine);
+        if (next == me)
         {
-            _running = Next();
-            _running.Go.Release();
+            return;
+        }
+
+        me.PausedOn = mine;
+        me.Below = mine.Top;
+        mine.Top = me;
+        _ready.Add(me);
+        if (next.PausedOn is { } other)
+        {
+            Resume(next);
+            HandOver(mine, other);
+        }
+        else if (_chooser.OwnStack())
+        {
+            Worker free = _idle.TryPop(out Worker? idle) ? idle : new Worker(this).Start();
+            free.Assigned = next;
+            HandOver(mine, free);
         }
         else
         {
-            _running = null;
-            _finished.Release();
+            Execute(next);
+            Dispatch(mine, me);
         }
     }
 
-    private sealed class Actor
+    public void Dispose()
     {
-        private readonly Scheduler _scheduler;
-
-        public Actor(Scheduler scheduler)
+        foreach (Worker worker in _idle)
         {
-            _scheduler = scheduler;
-            new Thread(Loop, 256 * 1024) { IsBackground = true, Name = "actor" }.Start();
+            worker.Assigned = null;
+            worker.Gate.Open();
         }
+    }
 
-        public SemaphoreSlim Go { get; } = new(0);
-
-        public Action? Body { get; set; }
-
-        private void Loop()
+    // With the baton, and nobody running: runs others until `until`, which is on top of this stack, is chosen; null
+    // means until nobody is left.
+    private void Dispatch(Worker mine, Actor? until)
+    {
+        while (true)
         {
-            _mine = this;
-            while (true)
+            Actor? next = TakeNext(until);
+            Worker other;
+            if (next is null)
             {
-                Go.Wait();
-                if (Body is not { } body)
+                if (mine == _first)
                 {
                     return;
                 }
 
-                Exception? error = null;
-                try
+                other = _first;
+            }
+            else if (next.PausedOn is null)
+            {
+                Execute(next);
+                continue;
+            }
+            else
+            {
+                other = next.PausedOn;
+                Resume(next);
+                if (next == until)
                 {
-                    body();
+                    return;
                 }
-                catch (Exception caught)
-                {
-                    error = caught;
-                }
+            }
 
-                _scheduler.Ended(this, error);
+            if (until is null && mine != _first)
+            {
+                _idle.Push(mine);
+            }
+
+            HandOver(mine, other);
+            if (until is not null || mine == _first || mine.Assigned is not { } assigned)
+            {
+                return;
+            }
+
+            mine.Assigned = null;
+            Execute(assigned);
+        }
+    }
+
+    private void HandOver(Worker mine, Worker other)
+    {
+        HandOvers++;
+        other.Gate.Open();
+        if (!mine.Gate.Wait(mine == _first ? Watchdog : Timeout.InfiniteTimeSpan))
+        {
+            throw new TimeoutException($"An actor blocks at step {Steps}: it waits for something that is not ours.");
+        }
+    }
+
+    private void Resume(Actor actor)
+    {
+        actor.PausedOn!.Top = actor.Below;
+        actor.PausedOn = null;
+        actor.Below = null;
+        _running = actor;
+    }
+
+    private void Execute(Actor actor)
+    {
+        _running = actor;
+        try
+        {
+            ExecutionContext? here = ExecutionContext.Capture();
+            if (here == Clean)
+            {
+                actor.Perform();
+            }
+            else
+            {
+                ExecutionContext.Run(Clean, static state => ((Actor)state!).Perform(), actor);
+            }
+        }
+        catch (Exception error)
+        {
+            _error ??= error;
+        }
+
+        _running = null;
+        actor.Work = null;
+        _spare.Push(actor);
+        Check();
+    }
+
+    // Null when nobody is left. After an error only those in the middle of their work go on.
+    private Actor? TakeNext(Actor? until)
+    {
+        if (_error is not null)
+        {
+            _ready.RemoveAll(static actor => actor.PausedOn is null);
+            Actor? next = until ?? _ready.Find(static actor => actor.PausedOn!.Top == actor);
+            if (next is not null)
+            {
+                _ready.Remove(next);
+            }
+
+            return next;
+        }
+
+        return _ready.Count == 0 ? null : Choose(null, null);
+    }
+
+    private Actor Choose(Actor? running, Worker? mine)
+    {
+        if (++Steps > MostSteps)
+        {
+            _error ??= new InvalidOperationException("the protocol runs in circles");
+        }
+
+        _candidates.Clear();
+        if (running is not null)
+        {
+            _candidates.Add(running);
+        }
+
+        foreach (Actor actor in _ready)
+        {
+            // What is paused on this very stack is below the one that runs.
+            if (actor.PausedOn is not { } on || (on.Top == actor && on != mine))
+            {
+                _candidates.Add(actor);
+            }
+        }
+
+        if (MayTick?.Invoke() == true)
+        {
+            _clock.Priority = _chooser.PriorityOfClock;
+            _candidates.Add(_clock);
+        }
+
+        Actor chosen = _candidates.Count == 1 ? _candidates[0] : _chooser.Choose(_candidates, running);
+        if (chosen == _clock)
+        {
+            Spawn(Tick!);
+            chosen = _ready[^1];
+        }
+
+        if (chosen != running)
+        {
+            _ready.Remove(chosen);
+        }
+
+        return chosen;
+    }
+
+    private bool IsThereMore()
+    {
+        try
+        {
+            return WhenQuiet?.Invoke() == true;
+        }
+        catch (Exception error)
+        {
+            _error ??= error;
+            return false;
+        }
+    }
+
+    private void Check()
+    {
+        if (_error is not null || AtEachStep is not { } check)
+        {
+            return;
+        }
+
+        _isChecking = true;
+        try
+        {
+            check();
+        }
+        catch (Exception error)
+        {
+            _error ??= error;
+        }
+        finally
+        {
+            _isChecking = false;
+        }
+    }
+
+    private static ExecutionContext CaptureClean()
+    {
+        ExecutionContext? clean = null;
+        var thread = new Thread(() => clean = ExecutionContext.Capture());
+        thread.UnsafeStart();
+        thread.Join();
+        return clean!;
+    }
+
+    internal sealed class Actor
+    {
+        public object? Work { get; set; }
+
+        // In order of creation, from 0 in each run.
+        public int Number { get; set; }
+
+        public int Priority { get; set; }
+
+        // Null before it has started; on top of its stack it can go on.
+        public Worker? PausedOn { get; set; }
+
+        public Actor? Below { get; set; }
+
+        public void Perform()
+        {
+            if (Work is Action body)
+            {
+                body();
+            }
+            else
+            {
+                ((IThreadPoolWorkItem)Work!).Execute();
+            }
+        }
+    }
+
+    // A stack on which actors are.
+    internal sealed class Worker(Scheduler scheduler)
+    {
+        public Scheduler Scheduler => scheduler;
+
+        public Baton Gate { get; } = new();
+
+        public Actor? Top { get; set; }
+
+        public Actor? Assigned { get; set; }
+
+        public Worker Start()
+        {
+            new Thread(Loop, 1024 * 1024) { IsBackground = true, Name = "actor" }.UnsafeStart();
+            return this;
+        }
+
+        private void Loop()
+        {
+            _mine = this;
+            Gate.Wait(Timeout.InfiniteTimeSpan);
+            while (Assigned is { } assigned)
+            {
+                Assigned = null;
+                scheduler.Execute(assigned);
+                scheduler.Dispatch(this, null);
             }
         }
     }

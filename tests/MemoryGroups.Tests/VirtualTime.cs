@@ -26,7 +26,7 @@ internal sealed class VirtualTime : TimeProvider
 
     public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
     {
-        Assert.Equal(Timeout.InfiniteTimeSpan, period);
+        Assert.True(period == Timeout.InfiniteTimeSpan, "no timer of the core repeats by itself");
         var timer = new VirtualTimer(this, callback, state);
         timer.Change(dueTime, period);
         return timer;
@@ -45,11 +45,46 @@ internal sealed class VirtualTime : TimeProvider
         Interlocked.Exchange(ref _ticks, end);
     }
 
+    // How far away the next timer is; the longest time when there is none.
+    public TimeSpan NextDueIn
+    {
+        get
+        {
+            lock (_gate)
+            {
+                long due = long.MaxValue;
+                foreach (VirtualTimer timer in _timers)
+                {
+                    due = Math.Min(due, timer.Due);
+                }
+
+                return due == long.MaxValue ? TimeSpan.MaxValue : TimeSpan.FromTicks(due - Interlocked.Read(ref _ticks));
+            }
+        }
+    }
+
+    // Goes on to the next timer, whenever that is due. False when there is none.
+    public bool FireNext()
+    {
+        VirtualTimer? next = Next(long.MaxValue);
+        next?.Fire();
+        return next is not null;
+    }
+
     private VirtualTimer? Next(long end)
     {
         lock (_gate)
         {
-            VirtualTimer? next = _timers.Where(timer => timer.Due <= end).MinBy(timer => timer.Due);
+            VirtualTimer? next = null;
+            foreach (VirtualTimer timer in _timers)
+            {
+                // Of equals the one that was armed first.
+                if (timer.Due <= end && (next is null || timer.Due < next.Due))
+                {
+                    next = timer;
+                }
+            }
+
             if (next is not null)
             {
                 _timers.Remove(next);
