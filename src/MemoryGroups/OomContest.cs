@@ -71,6 +71,7 @@ internal sealed class OomContest
         OomRequest request, MemoryGroup group, TimeSpan? atMost, Func<bool> stillWaits)
     {
         var contest = new OomContest(request, group);
+        contest._waiter.IsPause = atMost is not null;
         try
         {
             contest.EnterQueue();
@@ -230,7 +231,9 @@ internal sealed class OomContest
         Probe.At(_root, ProbePoint.Released, _request);
         if (someoneUnderOom)
         {
-            _root.WaitQueue.WakeAll(_group);
+            // Not those who pause for a tick, because nothing could be settled: two of them would wake one another by
+            // their releases, and enter an OOM each time, for as long as a third keeps its bytes on the way.
+            _root.WaitQueue.WakeAll(_group, evenPauses: false);
         }
     }
 }

@@ -131,17 +131,17 @@ internal sealed class OomWaitQueue(MemoryRoot root)
     internal void WakeFitting(MemoryGroup at) => WakeFitting(at, countPasses: true);
 
     // Something other than a counter changed at E: everybody related has to look again.
-    internal void WakeAll(MemoryGroup at)
+    internal void WakeAll(MemoryGroup at, bool evenPauses = true)
     {
         List<OomWaiter>? woken = null;
         using (root.EnterGuard(at))
         {
             for (MemoryGroup? above = at.Parent; above is not null; above = above.Parent)
             {
-                SignalAllLocked(above, ref woken);
+                SignalAllLocked(above, evenPauses, ref woken);
             }
 
-            SignalSubtreeLocked(at, ref woken);
+            SignalSubtreeLocked(at, evenPauses, ref woken);
         }
 
         CompleteAll(woken);
@@ -253,24 +253,24 @@ internal sealed class OomWaitQueue(MemoryRoot root)
         }
     }
 
-    private static void SignalAllLocked(MemoryGroup group, ref List<OomWaiter>? woken)
+    private static void SignalAllLocked(MemoryGroup group, bool evenPauses, ref List<OomWaiter>? woken)
     {
         foreach (OomWaiter waiter in group.Waiters ?? [])
         {
-            if (waiter.TrySignalLocked(WakeReason.Hint))
+            if ((evenPauses || !waiter.IsPause) && waiter.TrySignalLocked(WakeReason.Hint))
             {
                 (woken ??= []).Add(waiter);
             }
         }
     }
 
-    private static void SignalSubtreeLocked(MemoryGroup top, ref List<OomWaiter>? woken)
+    private static void SignalSubtreeLocked(MemoryGroup top, bool evenPauses, ref List<OomWaiter>? woken)
     {
         var stack = new Stack<MemoryGroup>();
         stack.Push(top);
         while (stack.TryPop(out MemoryGroup? group))
         {
-            SignalAllLocked(group, ref woken);
+            SignalAllLocked(group, evenPauses, ref woken);
             foreach (MemoryGroup child in group.WaitingChildren ?? [])
             {
                 stack.Push(child);

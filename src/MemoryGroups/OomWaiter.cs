@@ -46,6 +46,9 @@ internal sealed class OomWaiter : IValueTaskSource<WakeReason>, IThreadPoolWorkI
 
     internal long Ticket => Request.Ticket;
 
+    // It looks again after a tick in any case.
+    internal bool IsPause { get; set; }
+
     // Guarded by the root's guard, down to Signal.
     internal bool IsQueued { get; set; }
 

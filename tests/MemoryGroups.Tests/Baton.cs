@@ -9,7 +9,7 @@ internal sealed class Baton
     private const int Slept = 2;
 
     // With one core spinning only keeps the other thread from running.
-    private static readonly int Spins = Environment.ProcessorCount > 1 ? 50 : 0;
+    private static readonly int Spins = Environment.ProcessorCount > 1 ? 20 : 0;
 
     private readonly object _bed = new();
     private int _state;

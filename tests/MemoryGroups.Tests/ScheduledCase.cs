@@ -41,6 +41,8 @@ internal sealed class ScheduledCase : IDisposable
 
     public List<Asking> Askings { get; } = [];
 
+    public List<Task?> Others { get; } = [];
+
     public List<(MemoryGroup Group, MemorySignal Signal)> Registered { get; } = [];
 
     // How many timers may fire while others still run.
@@ -69,6 +71,21 @@ internal sealed class ScheduledCase : IDisposable
     }
 
     public void Actor(Action body) => _scheduler.Spawn(body);
+
+    // Work that may sleep; it has to end like the charges.
+    public void Async(Func<Task> body)
+    {
+        int at = Others.Count;
+        Others.Add(null);
+        Actor(() => Others[at] = body());
+    }
+
+    public void Register(MemoryGroup group)
+    {
+        var signal = new MemorySignal();
+        group.Oom.Register(signal);
+        Registered.Add((group, signal));
+    }
 
     // To be called in the middle of an actor's own code.
     public void GiveWay() => _scheduler.GiveWay();
@@ -101,7 +118,7 @@ internal sealed class ScheduledCase : IDisposable
         _scheduler.WhenQuiet = null;
         _scheduler.MayTick = null;
         Root.Dispose();
-        _scheduler.Run();
+        _scheduler.RunRest();
     }
 
     private static void OnKilled(object? state) => ((MemoryMember)state!).Dispose();
@@ -113,9 +130,20 @@ internal sealed class ScheduledCase : IDisposable
             return;
         }
 
+        _scheduler.Log?.Invoke($"actor {_scheduler.Running}: {point} of {NameOf(subject)}");
         _checks.At(point, subject);
         _scheduler.GiveWay();
     }
+
+    private static string? NameOf(object? subject) => subject switch
+    {
+        OomRequest request => request.Asker?.Name,
+        OomWaiter waiter => $"{waiter.Member?.Name} ({waiter.Signal})",
+        MemoryMember member => member.Name,
+        MemorySpace space => space.Owner?.Name,
+        UsageCounter counter => counter.Group.Path,
+        _ => null,
+    };
 
     private bool MayTick() => EarlyTicks > 0 && Time.ArmedTimers > 0;
 
@@ -127,8 +155,10 @@ internal sealed class ScheduledCase : IDisposable
 
     private bool WhenQuiet()
     {
+        _scheduler.Log?.Invoke("quiet");
         _checks.WhenQuiet();
-        bool isOver = Askings.TrueForAll(static asking => asking.IsOver) && _checks.VictimsAreSettled();
+        bool isOver = Askings.TrueForAll(static asking => asking.IsOver)
+            && Others.TrueForAll(static other => other is { IsCompleted: true }) && _checks.VictimsAreSettled();
         if (isOver || Time.ArmedTimers == 0)
         {
             return false;

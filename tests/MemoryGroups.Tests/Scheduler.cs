@@ -20,7 +20,7 @@
 // nobody chooses any more, and what is in the middle of its work runs to its end, so that every stack is empty again.
 namespace MemoryGroups.Tests;
 
-internal sealed class Scheduler : IDisposable
+internal sealed partial class Scheduler : IDisposable
 {
     private const int MostSteps = 50_000;
 
@@ -57,6 +57,11 @@ internal sealed class Scheduler : IDisposable
 
     // Nobody can run: true when more work was found.
     public Func<bool>? WhenQuiet { get; set; }
+
+    // Told what happens, one line each; for reading a failure.
+    public Action<string>? Log { get; set; }
+
+    public int Running => _running?.Number ?? -1;
 
     public int Steps { get; private set; }
 
@@ -108,6 +113,17 @@ internal sealed class Scheduler : IDisposable
         {
             throw new InvalidOperationException($"Failed at step {Steps}: {error.Message}", error);
         }
+    }
+
+    // What the end of a run has handed over; nothing after a failure, which has been told already.
+    public void RunRest()
+    {
+        if (_error is null)
+        {
+            Run();
+        }
+
+        _ready.Clear();
     }
 
     // The running actor lets the chooser decide who goes on; it may be itself. Calls from elsewhere do nothing.
@@ -357,62 +373,5 @@ internal sealed class Scheduler : IDisposable
         thread.UnsafeStart();
         thread.Join();
         return clean!;
-    }
-
-    internal sealed class Actor
-    {
-        public object? Work { get; set; }
-
-        // In order of creation, from 0 in each run.
-        public int Number { get; set; }
-
-        public int Priority { get; set; }
-
-        // Null before it has started; on top of its stack it can go on.
-        public Worker? PausedOn { get; set; }
-
-        public Actor? Below { get; set; }
-
-        public void Perform()
-        {
-            if (Work is Action body)
-            {
-                body();
-            }
-            else
-            {
-                ((IThreadPoolWorkItem)Work!).Execute();
-            }
-        }
-    }
-
-    // A stack on which actors are.
-    internal sealed class Worker(Scheduler scheduler)
-    {
-        public Scheduler Scheduler => scheduler;
-
-        public Baton Gate { get; } = new();
-
-        public Actor? Top { get; set; }
-
-        public Actor? Assigned { get; set; }
-
-        public Worker Start()
-        {
-            new Thread(Loop, 1024 * 1024) { IsBackground = true, Name = "actor" }.UnsafeStart();
-            return this;
-        }
-
-        private void Loop()
-        {
-            _mine = this;
-            Gate.Wait(Timeout.InfiniteTimeSpan);
-            while (Assigned is { } assigned)
-            {
-                Assigned = null;
-                scheduler.Execute(assigned);
-                scheduler.Dispatch(this, null);
-            }
-        }
     }
 }

@@ -58,7 +58,7 @@ internal sealed class VirtualTime : TimeProvider
                     due = Math.Min(due, timer.Due);
                 }
 
-                return due == long.MaxValue ? TimeSpan.MaxValue : TimeSpan.FromTicks(due - Interlocked.Read(ref _ticks));
+                return due == long.MaxValue ? TimeSpan.MaxValue : new TimeSpan(due - Interlocked.Read(ref _ticks));
             }
         }
     }
