@@ -123,7 +123,9 @@ internal sealed class RandomCase
             _ => ChargeFlags.None,
         };
         _scheduled.MayExceed |= flags is ChargeFlags.NoFail or ChargeFlags.HighPriority;
-        MemoryMember member = _scheduled.Obedient(Any(_groups), $"charger{_scheduled.Askings.Count}");
+        MemoryGroup group = Any(_groups);
+        string name = $"charger{_scheduled.Askings.Count}";
+        MemoryMember member = _dice.OneIn(4) ? group.CreateMember(name) : _scheduled.Obedient(group, name);
         CancellationToken cancel = default;
         if (_dice.OneIn(5))
         {

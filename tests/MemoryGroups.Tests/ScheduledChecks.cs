@@ -57,8 +57,7 @@ internal sealed class ScheduledChecks(ScheduledCase scheduled)
         Visit(Root, static (checks, group) => checks.CheckProtection(group));
         foreach ((MemoryGroup group, MemorySignal signal) in scheduled.Registered)
         {
-            bool inOom = group.Oom.UnderOom && OomLock.IsLockedLocked(group);
-            Assert.False(inOom && signal.Total == 0, $"S004-5: {group.Path} is in OOM and nobody was told");
+            Assert.False(SleepsWithLock(group) && signal.Total == 0, $"S004-5: {group.Path} is in OOM and nobody was told");
         }
     }
 
@@ -262,12 +261,55 @@ internal sealed class ScheduledChecks(ScheduledCase scheduled)
             Assert.True(waiter.Signal == WakeReason.None, $"I9: {who} was woken and is still queued at {group.Path}");
             Assert.True(
                 isBehind || waiter.Bytes > room, $"I3: {waiter.Bytes} bytes of {who} sleep although {room} are free");
-            bool hasCause = isBehind || waiter.Request.SawBusy || OomLock.IsLockedLocked(group)
-                || group.OomLock.HeldBelow > 0 || Root.OomKiller.HasVictimInFlight(group)
+            Assert.False(waiter.Member is { IsKilled: true }, $"S000-15: {who} was killed and sleeps");
+            bool hasCause = isBehind || waiter.Request.SawBusy || IsHeldForGood(group)
+                || Root.OomKiller.HasVictimInFlight(group)
                 || scheduled.Time.NextDueIn <= Root.PauseTick;
             Assert.True(hasCause, $"lost wake-up: {who} sleeps at {group.Path} and nothing is under way");
         }
     }
+
+    // The winner of this OOM, here or above, notified while it was marked and has been asleep since.
+    private static bool SleepsWithLock(MemoryGroup group)
+    {
+        for (MemoryGroup? at = group; at is not null; at = at.Parent)
+        {
+            if (at.OomLock.Holder is not null)
+            {
+                return at.Oom.KillDisabled && at.OomMarks > 0 && OomControl.HandlerFor(at) is null;
+            }
+        }
+
+        return false;
+    }
+
+    // Somebody above or below holds the OOM lock and has reason to: its killer is disabled, or user code is asked.
+    private static bool IsHeldForGood(MemoryGroup group)
+    {
+        for (MemoryGroup? at = group.Parent; at is not null; at = at.Parent)
+        {
+            if (HoldsForGood(at))
+            {
+                return true;
+            }
+        }
+
+        return AnyBelowHoldsForGood(group);
+    }
+
+    private static bool AnyBelowHoldsForGood(MemoryGroup group)
+    {
+        bool any = HoldsForGood(group);
+        foreach (MemoryGroup? child in group.ChildRoster.Read())
+        {
+            any |= child is not null && AnyBelowHoldsForGood(child);
+        }
+
+        return any;
+    }
+
+    private static bool HoldsForGood(MemoryGroup group) => group.OomLock.Holder is not null
+        && (group.Oom.KillDisabled || OomControl.HandlerFor(group) is not null);
 
     private static bool IsHeldBack(OomWaiter waiter)
     {

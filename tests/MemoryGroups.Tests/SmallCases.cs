@@ -68,7 +68,8 @@ internal static class SmallCases
         {
             MemoryGroup group = Group(scheduled, 1000, killDisabled: true);
             MemoryMember hog = Hog(scheduled, group, 900);
-            MemoryMember first = Charger(scheduled, group, 200);
+            MemoryMember first = group.CreateMember("killed");
+            scheduled.ChargeAndReturn(first, 200);
             Charger(scheduled, group, 300);
             scheduled.Actor(() => first.Kill("by hand"));
             scheduled.Actor(() => hog.Uncharge(300));
@@ -111,6 +112,14 @@ internal static class SmallCases
             Charger(scheduled, group, 200);
             Charger(scheduled, group, 300);
             scheduled.Actor(() => scheduled.Register(group));
+        }),
+        ("a victim goes late, and another could die", static scheduled =>
+        {
+            MemoryGroup group = Group(scheduled, 1000);
+            Hog(scheduled, group, 600);
+            Hog(scheduled, group, 300);
+            Charger(scheduled, group, 300);
+            Charger(scheduled, group, 400);
         }),
         ("a victim does not go and is hidden", static scheduled =>
         {
