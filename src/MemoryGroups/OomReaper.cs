@@ -28,7 +28,15 @@ internal sealed class OomReaper(MemoryRoot root)
             space.IsQueuedForReaping = true;
         }
 
-        new Reaping(root, space).Start(root.ReapDelay);
+        try
+        {
+            new Reaping(root, space).Start(root.ReapDelay);
+        }
+        catch (OutOfMemoryException)
+        {
+            // No timer: nobody would ever come back to hide it, and all would wait for this victim.
+            Hide(root, space, OomOutcome.NotReapable);
+        }
     }
 
     // A space that nobody may reap (a member that is never killed shares it): selection moves on at once.

@@ -76,15 +76,9 @@ internal sealed class OomWaiter : IValueTaskSource<WakeReason>, IThreadPoolWorkI
     // disposes a registration under a lock its callback may want.
     internal async ValueTask<WakeReason> SleepAsync(TimeSpan timeout, CancellationToken cancel)
     {
-        if (timeout != Timeout.InfiniteTimeSpan)
-        {
-            _timer = Root.TimeProvider.CreateTimer(
-                static state => ((OomWaiter)state!).End(WakeReason.TimedOut), this, timeout, Timeout.InfiniteTimeSpan);
-        }
-
-        _cancellation = cancel.UnsafeRegister(static state => ((OomWaiter)state!).End(WakeReason.Cancelled), this);
         try
         {
+            Arm(timeout, cancel);
             return await new ValueTask<WakeReason>(this, _latch.Version).ConfigureAwait(false);
         }
         finally
@@ -92,6 +86,29 @@ internal sealed class OomWaiter : IValueTaskSource<WakeReason>, IThreadPoolWorkI
             // Unregister, not Dispose: Dispose would wait for a callback that is running at this moment.
             _cancellation.Unregister();
             _timer?.Dispose();
+        }
+    }
+
+    // Without memory for a timer there is no deadline, and without a deadline no sleep: the wait is over at once. Not an
+    // exception: who waits has queue entries and locks to undo, and the way out through TimedOut undoes them.
+    private void Arm(TimeSpan timeout, CancellationToken cancel)
+    {
+        try
+        {
+            if (timeout != Timeout.InfiniteTimeSpan)
+            {
+                _timer = Root.TimeProvider.CreateTimer(
+                    static state => ((OomWaiter)state!).End(WakeReason.TimedOut),
+                    this,
+                    timeout,
+                    Timeout.InfiniteTimeSpan);
+            }
+
+            _cancellation = cancel.UnsafeRegister(static state => ((OomWaiter)state!).End(WakeReason.Cancelled), this);
+        }
+        catch (OutOfMemoryException)
+        {
+            End(WakeReason.TimedOut);
         }
     }
 
