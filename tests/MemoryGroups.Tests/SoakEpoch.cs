@@ -237,6 +237,11 @@ internal sealed class SoakEpoch : IDisposable
     // is allocated there in a build without probes.
     private void OnProbe(ProbePoint point, object? subject)
     {
+        if (point == ProbePoint.VictimChosen)
+        {
+            Tally.Note("victims");
+        }
+
         if (IsOver || point is not (ProbePoint.ChargeRefused or ProbePoint.Queued or ProbePoint.Marked
             or ProbePoint.BeforeNotify or ProbePoint.BeforeSleep or ProbePoint.BeforeKillLock))
         {

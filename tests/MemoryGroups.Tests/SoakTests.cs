@@ -40,7 +40,7 @@ public sealed class SoakTests
             using var run = new SoakEpoch(first + epoch, tally, isNative: epoch % 2 == 1);
             run.Run(EpochTime);
             TestContext.Current.TestOutputHelper!.WriteLine(
-                $"epoch {epoch}, seed {first + epoch}: {run.Root.Events.Current.OomKill} kills, {tally}");
+                $"epoch {epoch}, seed {first + epoch}: {tally}");
         }
     }
 }
