@@ -97,9 +97,21 @@ internal sealed class MemberBooks(MemoryMember member, MemoryGroup group) : Stoc
     // Over the limit, for the requests that may; the caller has counted it.
     internal bool TryForce(long bytes, long rootFloor, bool evenAtRoot)
     {
-        if (!Group.Counter.TryForce(bytes, rootFloor, evenAtRoot))
+        // Refused by the root alone, of which the stock of strangers may be idle.
+        StockLedger stocks = Group.Root.Stocks;
+        if (!Group.Counter.TryForce(bytes, rootFloor, evenAtRoot)
+            && (stocks.Drain(Group.Root) == 0 || !Group.Counter.TryForce(bytes, rootFloor, evenAtRoot)))
         {
             return false;
+        }
+
+        // Where it is above a limit now nothing stays idle: stock would serve some while all others are refused.
+        for (UsageCounter? level = Group.Counter; level is not null; level = level.Parent)
+        {
+            if (level.Room(rootFloor: 0) < 0)
+            {
+                stocks.Drain(level.Group);
+            }
         }
 
         if (TryAddDrawn(bytes))

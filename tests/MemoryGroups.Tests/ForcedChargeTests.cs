@@ -59,4 +59,45 @@ public sealed class ForcedChargeTests
         Assert.Equal(1100, world.Root.Usage);
         Assert.False(asker.TryCharge(1));
     }
+
+    [Fact]
+    [Requirement("M9")]
+    public void Forced_charge_is_not_refused_for_the_idle_stock_of_strangers()
+    {
+        using var world = new World(capacity: 16 << 20);
+        MemoryRoot root = world.Root;
+        MemoryMember stranger = root.CreateGroup("stranger").CreateMember("member");
+        for (int i = 0; i < 10; i++)
+        {
+            stranger.Charge(100);
+        }
+
+        MemoryGroup exact = root.CreateGroup("exact", new MemoryGroupOptions { BatchBytes = 1 });
+        exact.CreateMember("filler").Charge(root.Capacity - root.Usage);
+        Assert.True(root.UsageUpper - root.UsageLower >= 2000, "the stranger has no stock");
+        MemoryMember asker = exact.CreateGroup("small", new MemoryGroupOptions { Max = 1000 }).CreateMember("asker");
+
+        asker.Charge(2000, ChargeFlags.FromReclaim);
+
+        Assert.Equal(2000, asker.Usage);
+    }
+
+    [Fact]
+    [Requirement("M9")]
+    public void Above_a_limit_no_idle_stock_is_granted_to_anybody()
+    {
+        using var world = new World(capacity: 16 << 20);
+        MemoryMember stranger = world.Root.CreateGroup("stranger").CreateMember("member");
+        for (int i = 0; i < 10; i++)
+        {
+            stranger.Charge(100);
+        }
+
+        Assert.True(world.Root.UsageUpper - world.Root.UsageLower >= 100, "the stranger has no stock");
+        MemoryGroup small = world.Root.CreateGroup("small", new MemoryGroupOptions { Max = 1000, BatchBytes = 1 });
+        small.CreateMember("asker").Charge(world.Root.Capacity, ChargeFlags.NoFail);
+
+        Assert.False(stranger.TryCharge(100));
+        Assert.Equal(world.Root.UsageLower, world.Root.UsageUpper);
+    }
 }

@@ -63,15 +63,17 @@ internal sealed class ModelCase(ModelSetup setup, ModelOperation[] operations)
 
     public ModelOperation[] Operations { get; } = operations;
 
-    public static Arbitrary<ModelCase> Arbitrary(int length, ModelMistake mistake = ModelMistake.None) => Arb.From(
-        Gen.Choose(0, int.MaxValue).ArrayOf((length * NumbersEach) + 2).Select(all => FromNumbers(all, mistake)),
+    public static Arbitrary<ModelCase> Arbitrary(
+        int length, ModelMistake mistake = ModelMistake.None, long scale = 1) => Arb.From(
+        Gen.Choose(0, int.MaxValue).ArrayOf((length * NumbersEach) + 2)
+            .Select(all => FromNumbers(all, mistake, scale)),
         Shrink);
 
     public override string ToString() =>
         $"{Setup}, {Operations.Length} operations:\n"
         + string.Join('\n', Operations.Select((one, i) => $"  {i} {one}"));
 
-    private static ModelCase FromNumbers(int[] numbers, ModelMistake mistake)
+    private static ModelCase FromNumbers(int[] numbers, ModelMistake mistake, long scale)
     {
         var operations = new ModelOperation[numbers.Length / NumbersEach];
         for (int i = 0; i < operations.Length; i++)
@@ -86,10 +88,11 @@ internal sealed class ModelCase(ModelSetup setup, ModelOperation[] operations)
 
         int kind = numbers[^1];
         var setup = new ModelSetup(
-            Capacity: 1000 + (numbers[^2] % 9000), Reserve: kind / 4 % 500,
+            Capacity: (1000 + (numbers[^2] % 9000)) * scale, Reserve: kind / 4 % 500 * scale,
             WaitTimeout: kind % 3 == 0 ? 1000 : 30_000, kind % 2 == 0, kind / 2 % 8 == 0)
         {
             Mistake = mistake,
+            Scale = scale,
         };
         return new ModelCase(setup, operations);
     }

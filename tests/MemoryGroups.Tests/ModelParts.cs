@@ -4,6 +4,12 @@ namespace MemoryGroups.Tests;
 internal sealed record ModelSetup(
     long Capacity, long Reserve, long WaitTimeout, bool Recursive, bool KillAsker)
 {
+    // Sizes are this many times larger; from some size on the real tree keeps stocks.
+    public long Scale { get; init; } = 1;
+
+    // Without a MIN watermark then: stock that was fetched above it is granted below it as well.
+    public bool HasStocks => Scale > 1;
+
     // A rule that the model is to have wrong, so that a test can see the tester find it.
     public ModelMistake Mistake { get; init; }
 }

@@ -75,9 +75,17 @@ internal sealed partial class ModelRun
 
     private void Compare(MemoryGroup real, ModelGroup model)
     {
-        Same(model, "usage", model.Usage, real.Usage);
-        Same(model, "peak", model.Peak, real.PeakUsage);
-        Same(model, "refusals", model.Refusals, real.RefusalCount);
+        if (_model.Setup.HasStocks)
+        {
+            CompareWithin(real, model);
+        }
+        else
+        {
+            Same(model, "usage", model.Usage, real.Usage);
+            Same(model, "peak", model.Peak, real.PeakUsage);
+            Same(model, "refusals", model.Refusals, real.RefusalCount);
+        }
+
         Same(model, "Max", model.Max, real.Counter.Limit);
         Same(model, "marks", model.Marks, real.OomMarks);
         Same(model, "under OOM", model.UnderOom ? 1 : 0, real.Oom.UnderOom ? 1 : 0);
@@ -95,6 +103,28 @@ internal sealed partial class ModelRun
                 Agree(request.Member?.Name, waiter.Member?.Name, $"who waits at {model.Path}");
                 Same(model, "bytes that wait", request.Bytes, waiter.Bytes);
             }
+        }
+    }
+
+    // I12: stock is charged but not used, by no more than UsageLower promises; a batch that is refused counts as well.
+    private void CompareWithin(MemoryGroup real, ModelGroup model)
+    {
+        (long lower, long upper) = (real.UsageLower, real.UsageUpper);
+        long bound = 2 * (model.Usage / 8);
+        foreach (MemoryGroup group in _world.AllGroups())
+        {
+            bound += group.IsWithin(real) ? 2 * GroupStock.Slots * group.BatchBytes : 0;
+        }
+
+        bool within = lower <= model.Usage && model.Usage <= upper && upper - lower <= bound
+            && real.PeakUsage >= model.Peak && real.RefusalCount >= model.Refusals;
+        Statistics.Add("idle stock seen", upper > lower ? 1 : 0);
+        if (!within)
+        {
+            Agree(
+                $"usage {model.Usage}, the gap at most {bound}, peak {model.Peak}, refusals {model.Refusals}",
+                $"{lower} to {upper}, peak {real.PeakUsage}, refusals {real.RefusalCount}",
+                model.Path);
         }
     }
 

@@ -108,7 +108,7 @@ internal sealed partial class ModelRun
 
     private bool Tune(ModelOperation one)
     {
-        long bytes = one.C % 5 == 0 ? long.MaxValue : (one.C % 3 * 100) + (one.Bytes * 3);
+        long bytes = one.C % 5 == 0 ? long.MaxValue : (one.C % 3 * 100 * _model.Setup.Scale) + (one.Bytes * 3);
         switch (one.Verb)
         {
             case ModelVerb.SetMax when InnerAt(one.A) is { } group:
@@ -142,7 +142,7 @@ internal sealed partial class ModelRun
                 group.Real.WaitTimeout = TimeSpan.FromMilliseconds(group.Model.Timeout);
                 return true;
             case ModelVerb.SetCapacity:
-                long capacity = 100 + (one.Bytes * 8);
+                long capacity = (100 * _model.Setup.Scale) + (one.Bytes * 8);
                 _root.Capacity = capacity;
                 _model.SetCapacity(capacity);
                 return true;

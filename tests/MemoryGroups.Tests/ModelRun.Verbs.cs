@@ -95,9 +95,10 @@ internal sealed partial class ModelRun
         }
 
         string name = $"g{_names++}";
-        long max = one.C % 4 == 0 ? long.MaxValue : 300 + (one.Bytes * 3);
+        long max = one.C % 4 == 0 ? long.MaxValue : (300 * _model.Setup.Scale) + (one.Bytes * 3);
         bool? disabled = one.C % 5 == 0 ? true : null;
-        var options = new MemoryGroupOptions { Max = max, KillDisabled = disabled, BatchBytes = 1 };
+        long? batch = _model.Setup.HasStocks ? null : 1;
+        var options = new MemoryGroupOptions { Max = max, KillDisabled = disabled, BatchBytes = batch };
         var model = new ModelGroup(parent.Model.Path + "/" + name, parent.Model)
         {
             Max = max,

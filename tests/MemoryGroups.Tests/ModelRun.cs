@@ -32,7 +32,7 @@ internal sealed partial class ModelRun : IDisposable
         _model = new ReferenceModel(setup);
         _world = new World(setup.Capacity, options => options with
         {
-            MinWatermarkBytes = null,
+            MinWatermarkBytes = setup.HasStocks ? 0 : null,
             CostlyChargeBytes = null,
             OomReserveBytes = setup.Reserve,
             RecursiveProtection = setup.Recursive,
@@ -115,6 +115,19 @@ internal sealed partial class ModelRun : IDisposable
 
     private void Do(ModelOperation one)
     {
+        if (_model.Setup.HasStocks)
+        {
+            // What reclaimers are asked for, and what an account keeps, depends on what is idle.
+            if (one.Verb is ModelVerb.CreateCache or ModelVerb.Reclaim
+                or (>= ModelVerb.AccountTryGrow and <= ModelVerb.AccountClose))
+            {
+                return;
+            }
+
+            one = one.Verb is ModelVerb.Tick or ModelVerb.Disable
+                ? one : one with { Bytes = (one.Bytes * _model.Setup.Scale) + (one.C % 3) };
+        }
+
         if (!Prepare(one) && !Charge(one) && !Lease(one) && !Account(one) && !Tune(one) && !Switch(one))
         {
             return;

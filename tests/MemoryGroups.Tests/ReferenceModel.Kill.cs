@@ -273,7 +273,7 @@ internal sealed partial class ReferenceModel
     // Without options the watermarks and the reserve follow the capacity.
     public void SetCapacity(long bytes)
     {
-        MinWatermark = bytes / 128;
+        MinWatermark = Setup.HasStocks ? 0 : bytes / 128;
         LowWatermark = MinWatermark + (MinWatermark / 4);
         HighWatermark = MinWatermark + (MinWatermark / 2);
         ReserveSize = Setup.Reserve;

@@ -31,6 +31,22 @@ public sealed class ReferenceModelTests(ITestOutputHelper output)
         }
     }
 
+    [Fact]
+    [Requirement("M11")]
+    public void With_stocks_the_same_is_granted_and_usage_stays_within_the_published_bound()
+    {
+        var statistics = new ModelStatistics();
+        Check(ModelCase.Arbitrary(Length, scale: 1024), statistics, cases: 1000, seed: new Rnd(21, 1));
+        output.WriteLine(statistics.ToString());
+
+        foreach ((string what, long atLeast) in ((string, long)[])[
+            ("granted", 10_000), ("OOM kills", 1000), ("TimedOut", 200), ("event Wait", 1000),
+            ("idle stock seen", 10_000)])
+        {
+            Assert.True(statistics[what] >= atLeast, $"'{what}' happened {statistics[what]} times only; {statistics}");
+        }
+    }
+
     [Theory]
     [InlineData(ModelMistake.OfEqualsTheEarlierDies, 8)]
     [InlineData(ModelMistake.TheYoungestIsWokenFirst, 12)]
