@@ -1,18 +1,19 @@
-// Reclaim that nobody waits for: starts when the root's free bytes fall below LOW, stops at HIGH or when nothing comes.
+// Reclaim that nobody waits for: of the root when its free bytes fall below LOW, up to HIGH; of a group whose High was
+// set below its usage, down to High. Ends there, or when nothing comes.
 //
-// Groups above their soft limit pay first, the largest excess first; then everybody. It kills nobody and blocks nobody,
-// and at most one run is under way. Follows kswapd in mm/vmscan.c and the soft limit reclaim of cgroup v1.
+// It kills nobody and blocks nobody, and at most one run of each is under way. Follows kswapd in mm/vmscan.c and
+// memory_high_write in mm/memcontrol.c.
 namespace MemoryGroups;
 
-internal sealed class BackgroundReclaim(MemoryRoot root) : IThreadPoolWorkItem
+internal sealed class BackgroundReclaim(MemoryGroup group) : IThreadPoolWorkItem
 {
     private bool _running;
 
     internal void Start()
     {
-        if (root.ReclaimersInSubtree > 0 && !Interlocked.Exchange(ref _running, true))
+        if (group.ReclaimersInSubtree > 0 && !Interlocked.Exchange(ref _running, true))
         {
-            root.Post(this);
+            group.Root.Post(this);
         }
     }
 
@@ -20,20 +21,21 @@ internal sealed class BackgroundReclaim(MemoryRoot root) : IThreadPoolWorkItem
 
     private async Task RunAsync()
     {
-        var request = new OomRequest(root, null, 0, ChargeFlags.None, root.WaitTimeout);
+        var request = new OomRequest(group.Root, null, 0, ChargeFlags.None, group.WaitTimeout);
+        ReclaimReason reason = group == group.Root ? ReclaimReason.Capacity : ReclaimReason.High;
         try
         {
             // A reclaimer that says it gave something while the usage does not fall is not believed for ever.
             int fruitless = 0;
             while (Missing > 0 && fruitless < ChargeAttempt.MaxRounds)
             {
-                long before = root.Usage;
-                if (await OneRoundAsync(request).ConfigureAwait(false) == 0)
+                long before = group.Usage;
+                if (await SubtreeReclaim.RunAsync(request, group, Missing, reason).ConfigureAwait(false) == 0)
                 {
                     break;
                 }
 
-                fruitless = root.Usage < before ? 0 : fruitless + 1;
+                fruitless = group.Usage < before ? 0 : fruitless + 1;
             }
         }
         finally
@@ -42,50 +44,6 @@ internal sealed class BackgroundReclaim(MemoryRoot root) : IThreadPoolWorkItem
         }
     }
 
-    private long Missing => -root.Counter.Room(root.HighWatermark);
-
-    private async ValueTask<long> OneRoundAsync(OomRequest request)
-    {
-        long given = 0;
-        foreach ((MemoryGroup group, long excess) in OverSoftLimit())
-        {
-            long missing = Missing;
-            if (missing <= 0)
-            {
-                return given;
-            }
-
-            given += await SubtreeReclaim.RunAsync(request, group, Math.Min(excess, missing), ReclaimReason.Capacity)
-                .ConfigureAwait(false);
-        }
-
-        return Missing <= 0 || given > 0
-            ? given
-            : await SubtreeReclaim.RunAsync(request, root, Missing, ReclaimReason.Capacity).ConfigureAwait(false);
-    }
-
-    private List<(MemoryGroup Group, long Excess)> OverSoftLimit()
-    {
-        var over = new List<(MemoryGroup Group, long Excess)>();
-        var stack = new Stack<MemoryGroup>();
-        stack.Push(root);
-        while (stack.TryPop(out MemoryGroup? group))
-        {
-            if (group.Usage > group.SoftLimit)
-            {
-                over.Add((group, group.Usage - group.SoftLimit));
-            }
-
-            foreach (MemoryGroup? child in group.ChildRoster.Read())
-            {
-                if (child is { ReclaimersInSubtree: > 0 })
-                {
-                    stack.Push(child);
-                }
-            }
-        }
-
-        over.Sort(static (a, b) => b.Excess.CompareTo(a.Excess));
-        return over;
-    }
+    private long Missing =>
+        group == group.Root ? -group.Counter.Room(group.Root.HighWatermark) : group.Usage - group.High;
 }

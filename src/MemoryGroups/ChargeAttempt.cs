@@ -188,6 +188,12 @@ internal sealed partial class ChargeAttempt
         else
         {
             verdict = await OomContest.RunAsync(Request, Refusing).ConfigureAwait(false);
+            if (verdict == OomVerdict.Retry)
+            {
+                // Reclaim gets all its rounds again before anybody else is killed. Not at the root, where they bound
+                // how long the last-resort chain is believed.
+                _rounds = 0;
+            }
         }
 
         if (verdict == OomVerdict.Unsettled)
@@ -278,9 +284,9 @@ internal sealed partial class ChargeAttempt
         return Reentry.Concerns(Refusing) && ForceOrThrow(ChargeRefusal.Reentrant);
     }
 
-    // Who may not wait is not slowed down, nor is who frees the very memory that the others wait for.
+    // Who may not wait is not slowed down, nor is who is dying or frees the very memory that the others wait for.
     private bool MustSlowDown() =>
-        !Has(ChargeFlags.NoWait) && !Has(ChargeFlags.FromReclaim)
+        !Has(ChargeFlags.NoWait) && !Has(ChargeFlags.FromReclaim) && !_member.IsDying
         && HighThrottle.IsOver(Charged) && !Reentry.Concerns(Charged);
 
     // The end for who is dying; what must not fail is charged all the same.

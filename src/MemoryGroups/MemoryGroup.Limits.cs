@@ -1,8 +1,8 @@
 // The limits of a group, and the three ways of changing Max.
 //
 // Each limit is one long, read without a lock on every slow path and written by whoever administers. Max has
-// consequences when it is set (LimitChange), High only for idle stock; the others are looked at when the next charge
-// or reclaim comes by.
+// consequences when it is set (LimitChange), High for idle stock and what can be reclaimed; the others are looked at
+// when the next charge or reclaim comes by.
 // Must stay true: the root has none of them. Its capacity is the global pool and has a path of its own (GlobalOom).
 namespace MemoryGroups;
 
@@ -13,6 +13,7 @@ public partial class MemoryGroup
     private long _high;
     private long _softLimit;
     private TimeSpan _waitTimeout;
+    private BackgroundReclaim? _toHigh;
 
     /// <summary>Never reclaimed below this, even if somebody is killed for it. 0 or more; default 0.</summary>
     /// <exception cref="ArgumentOutOfRangeException">Negative.</exception>
@@ -33,7 +34,8 @@ public partial class MemoryGroup
     }
 
     /// <summary>
-    /// Above this the group is reclaimed and who charges is slowed down; nobody is killed. Default no limit.
+    /// Above this the group is reclaimed and who charges is slowed down; nobody is killed. Set below the usage, it
+    /// starts a reclaim that nobody waits for. Default no limit.
     /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">Negative.</exception>
     /// <exception cref="InvalidOperationException">Set on the root.</exception>
@@ -47,6 +49,12 @@ public partial class MemoryGroup
             // The stock follows High as it follows Max; what was fine before may be too much now.
             Root.LimitsChanged();
             Root.Stocks.Drain(this);
+            if (Usage > High)
+            {
+                // Else an idle group would keep what it has until its next charge.
+                _toHigh ??= new BackgroundReclaim(this);
+                _toHigh.Start();
+            }
         }
     }
 

@@ -303,6 +303,8 @@ public partial class MemoryGroup : IDisposable, IRosterItem
             }
 
             Volatile.Write(ref _closed, true);
+            Volatile.Write(ref _min, 0);
+            Volatile.Write(ref _low, 0);
             _oom?.TakeAllLocked(registered);
             TakeWatchersLocked(registered);
             CountReclaimersLocked(-_reclaimers.Length);

@@ -56,7 +56,7 @@ internal enum ProbePoint
     // K15: a wake was delivered; the subject is the waiter.
     WakeDelivered,
 
-    // Not one of the protocol's: a counter has looked at its limit and not yet swapped its usage.
+    // Not one of the protocol's: a counter is about to swap its usage or its limit on the strength of an earlier look.
     BeforeSwap,
 }
 

@@ -1,5 +1,8 @@
 // One reclaim of a subtree: which reclaimers are asked for how much, in which order, and what came of it.
 //
+// When the whole root is short, groups above their soft limit are asked for what they exceed it by, the largest excess
+// first; what is still missing then concerns everybody.
+//
 // Groups at or below their effective Min are never asked. In a first pass groups at or below their effective Low are
 // not asked either; only if that pass yields nothing does a second one ask them too (and counts it as a Low event).
 // What a group is asked for is its share of the need by what it uses above its protection, never more than that. Cheap
@@ -8,6 +11,8 @@
 // What a reclaimer says it gave is only a reason to look again: whether a charge fits is decided by the counters alone.
 // A reclaimer that claims much and gives nothing therefore costs rounds, never correctness (see ChargeAttempt's bound).
 // Follows mem_cgroup_calculate_protection and shrink_node in mm/vmscan.c.
+using System.Diagnostics;
+
 namespace MemoryGroups;
 
 internal sealed class SubtreeReclaim
@@ -40,14 +45,7 @@ internal sealed class SubtreeReclaim
         }
 
         var reclaim = new SubtreeReclaim(request, target, reason);
-        reclaim.Collect();
-        long given = await reclaim.PassAsync(bytes, evenLow: false, synchronously: false).ConfigureAwait(false);
-        if (given == 0 && reclaim._skippedLow)
-        {
-            given = await reclaim.PassAsync(bytes, evenLow: true, synchronously: false).ConfigureAwait(false);
-        }
-
-        return given;
+        return await reclaim.RunAsync(bytes, synchronously: false).ConfigureAwait(false);
     }
 
     // For Charge, which never waits: reclaimers run on the caller's thread, and one that does not finish there counts
@@ -59,16 +57,62 @@ internal sealed class SubtreeReclaim
             return 0;
         }
 
-        var reclaim = new SubtreeReclaim(request, target, reason);
-        reclaim.Collect();
-        long given = Finished(reclaim.PassAsync(bytes, evenLow: false, synchronously: true));
-        return given == 0 && reclaim._skippedLow
-            ? Finished(reclaim.PassAsync(bytes, evenLow: true, synchronously: true))
+        ValueTask<long> run = new SubtreeReclaim(request, target, reason).RunAsync(bytes, synchronously: true);
+        Debug.Assert(run.IsCompleted, "nothing is ever awaited here");
+        return run.GetAwaiter().GetResult();
+    }
+
+    private async ValueTask<long> RunAsync(long bytes, bool synchronously)
+    {
+        Collect();
+        long given = _target.Parent is null && _reason == ReclaimReason.Capacity
+            ? await SoftPassAsync(bytes, synchronously).ConfigureAwait(false)
+            : 0;
+        if (given < bytes)
+        {
+            given += await PassAsync(_sources, bytes - given, evenLow: false, synchronously).ConfigureAwait(false);
+        }
+
+        return given == 0 && _skippedLow
+            ? await PassAsync(_sources, bytes, evenLow: true, synchronously).ConfigureAwait(false)
             : given;
     }
 
-    // With synchronously: true nothing in a pass is ever awaited, so it has always finished.
-    private static long Finished(ValueTask<long> pass) => pass.GetAwaiter().GetResult();
+    private async ValueTask<long> SoftPassAsync(long bytes, bool synchronously)
+    {
+        long given = 0;
+        foreach ((MemoryGroup group, long excess) in OverSoftLimit())
+        {
+            List<Source> below = [.. _sources.Where(source => source.Group.IsWithin(group))];
+            long ask = Math.Min(excess, bytes - given);
+            if (ask > 0)
+            {
+                given += await PassAsync(below, ask, evenLow: false, synchronously).ConfigureAwait(false);
+            }
+        }
+
+        return given;
+    }
+
+    private List<(MemoryGroup Group, long Excess)> OverSoftLimit()
+    {
+        var over = new List<(MemoryGroup Group, long Excess)>();
+        var seen = new HashSet<MemoryGroup>();
+        foreach (Source source in _sources)
+        {
+            // Whoever has been here has been further up as well.
+            for (MemoryGroup? at = source.Group; at is not null && seen.Add(at); at = at.Parent)
+            {
+                if (at.Usage - at.SoftLimit is > 0 and long excess)
+                {
+                    over.Add((at, excess));
+                }
+            }
+        }
+
+        over.Sort(static (a, b) => b.Excess.CompareTo(a.Excess));
+        return over;
+    }
 
     private void Collect()
     {
@@ -88,6 +132,12 @@ internal sealed class SubtreeReclaim
                     stack.Push(child);
                 }
             }
+        }
+
+        // One picture for all passes: what the first takes is no reason to protect less in the next.
+        foreach (Source source in _sources)
+        {
+            _protection.Of(source.Group);
         }
 
         _sources.Sort(static (a, b) =>
@@ -110,17 +160,17 @@ internal sealed class SubtreeReclaim
         }
     }
 
-    private async ValueTask<long> PassAsync(long bytes, bool evenLow, bool synchronously)
+    private async ValueTask<long> PassAsync(List<Source> sources, long bytes, bool evenLow, bool synchronously)
     {
         long given = 0;
         var exhausted = new HashSet<Source>();
 
         // Shares first, so that nobody pays for all; then whoever still has something pays for the rest.
-        for (int round = 0; round < 3 && given < bytes && exhausted.Count < _sources.Count; round++)
+        for (int round = 0; round < 3 && given < bytes && exhausted.Count < sources.Count; round++)
         {
             long need = bytes - given;
-            long reclaimable = round == 0 ? SumOfReclaimable(evenLow) : 0;
-            foreach (Source source in _sources)
+            long reclaimable = round == 0 ? SumOfReclaimable(sources, evenLow) : 0;
+            foreach (Source source in sources)
             {
                 if (given >= bytes || exhausted.Contains(source))
                 {
@@ -152,10 +202,10 @@ internal sealed class SubtreeReclaim
     private static long ShareOf(long need, long room, long reclaimable) =>
         (long)Int128.Min(need, ((Int128)need * room / Math.Max(1, reclaimable)) + 1);
 
-    private long SumOfReclaimable(bool evenLow)
+    private long SumOfReclaimable(List<Source> sources, bool evenLow)
     {
         long sum = 0;
-        foreach (MemoryGroup group in _sources.Select(static source => source.Group).Distinct())
+        foreach (MemoryGroup group in sources.Select(static source => source.Group).Distinct())
         {
             sum += ReclaimableIn(group, evenLow);
         }
@@ -168,8 +218,9 @@ internal sealed class SubtreeReclaim
     {
         EffectiveProtection keep = _protection.Of(group);
         long usage = group.Usage;
-        if (!evenLow && keep.Low > keep.Min && usage <= keep.Low)
+        if (!evenLow && keep.Low > keep.Min)
         {
+            // Also when only a part was withheld: that part is left to try before somebody is killed.
             _skippedLow = true;
         }
 

@@ -168,6 +168,7 @@ internal sealed class UsageCounter(MemoryGroup group, UsageCounter? parent, long
     // store the limit and then read the usage; both with a full fence, so one of the two sees the other.
     internal long SetLimit(long newLimit)
     {
+        Probe.At(Group.Root, ProbePoint.BeforeSwap, this);
         Interlocked.Exchange(ref _limit, newLimit);
         return Usage;
     }

@@ -24,6 +24,7 @@ public sealed class ByteSizeTests
     [InlineData("MAX", long.MaxValue)]
     [InlineData("9223372036854775807", long.MaxValue)]
     [InlineData("8388607T", 8388607L << 40)]
+    [Requirement("M7")]
     public void Text_within_the_format_parses_exactly(string text, long expected)
     {
         Assert.True(ByteSize.TryParse(text, out long bytes));
@@ -53,6 +54,8 @@ public sealed class ByteSizeTests
     [InlineData("maximum")]
     [InlineData("max 1")]
     [InlineData("١")]
+    [Requirement("M7")]
+    [Requirement("T09")]
     public void Anything_else_is_refused_with_one_message_that_says_what_is_allowed(string text)
     {
         Assert.False(ByteSize.TryParse(text, out long bytes));

@@ -8,6 +8,7 @@ public sealed class ChargeFlagsTests
     [InlineData(ChargeFlags.NoRetry)]
     [InlineData(ChargeFlags.RetryMayFail)]
     [InlineData(ChargeFlags.NoWait)]
+    [Requirement("M8")]
     public void Request_with_a_fallback_is_refused_and_kills_nobody(ChargeFlags flags)
     {
         using var scene = new Scene();
@@ -26,6 +27,8 @@ public sealed class ChargeFlagsTests
     [InlineData(ChargeFlags.HighPriority | ChargeFlags.NoWait)]
     [InlineData(ChargeFlags.FromReclaim)]
     [InlineData(ChargeFlags.NoFail | ChargeFlags.NoWait)]
+    [Requirement("M8")]
+    [Requirement("M9")]
     public void Urgent_request_goes_over_the_limit_and_counts_one_max_event(ChargeFlags flags)
     {
         using var scene = new Scene();
@@ -44,6 +47,7 @@ public sealed class ChargeFlagsTests
     [InlineData(ChargeFlags.FromReclaim)]
     [InlineData(ChargeFlags.NoFail)]
     [InlineData(ChargeFlags.NoFail | ChargeFlags.NoReclaim)]
+    [Requirement("M9")]
     public void Charge_on_the_callers_thread_goes_over_the_limit_and_counts_one_max_event(ChargeFlags flags)
     {
         using var scene = new Scene();
@@ -57,6 +61,7 @@ public sealed class ChargeFlagsTests
 
     [Fact]
     [Requirement("T52")]
+    [Requirement("M9")]
     public void Request_that_must_not_fail_kills_first_and_is_forced_only_when_that_does_not_help()
     {
         using var scene = new Scene();
@@ -171,6 +176,7 @@ public sealed class ChargeFlagsTests
     [Theory]
     [InlineData(ChargeFlags.NoWait)]
     [InlineData(ChargeFlags.FromReclaim)]
+    [Requirement("M8")]
     public void Request_that_may_not_wait_runs_no_reclaimer(ChargeFlags flags)
     {
         using var scene = new Scene();
@@ -184,6 +190,7 @@ public sealed class ChargeFlagsTests
     }
 
     [Fact]
+    [Requirement("M8")]
     public void Request_without_retry_asks_reclaimers_once()
     {
         using var scene = new Scene();
@@ -200,6 +207,7 @@ public sealed class ChargeFlagsTests
     }
 
     [Fact]
+    [Requirement("M8")]
     public void Request_that_may_fail_tries_many_rounds_before_it_does()
     {
         using var scene = new Scene();
@@ -213,6 +221,7 @@ public sealed class ChargeFlagsTests
 
     [Fact]
     [Requirement("T51")]
+    [Requirement("M8")]
     public void Costly_request_is_refused_without_event_or_kill_and_the_next_smaller_one_kills()
     {
         using var scene = new Scene();

@@ -18,6 +18,7 @@ public sealed class LimitChangeRaceTests
 
     [Fact]
     [Requirement("B33")]
+    [Requirement("M39")]
     public void Set_max_wins_against_a_workload_that_grows_meanwhile()
     {
         using var world = new World();
@@ -41,6 +42,7 @@ public sealed class LimitChangeRaceTests
     }
 
     [Fact]
+    [Requirement("M39")]
     public void Set_max_reclaims_before_it_kills_and_waits_for_a_busy_reclaimer()
     {
         using var world = new World();
@@ -63,6 +65,7 @@ public sealed class LimitChangeRaceTests
     }
 
     [Fact]
+    [Requirement("M39")]
     public void Cancelled_set_max_stops_and_the_limit_stays()
     {
         using var world = new World();
@@ -82,6 +85,7 @@ public sealed class LimitChangeRaceTests
     }
 
     [Fact]
+    [Requirement("M39")]
     public void Try_set_max_reclaims_and_then_sets()
     {
         using var world = new World();

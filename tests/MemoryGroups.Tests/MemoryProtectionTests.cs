@@ -29,6 +29,7 @@ public sealed class MemoryProtectionTests
 
     [Fact]
     [Requirement("T32")]
+    [Requirement("M41")]
     public void Target_is_not_protected_from_its_own_reclaim()
     {
         using var world = new World();
@@ -71,6 +72,7 @@ public sealed class MemoryProtectionTests
 
     [Fact]
     [Requirement("T31")]
+    [Requirement("M41")]
     public void Low_yields_before_anybody_is_killed_and_is_counted()
     {
         using var world = new World();

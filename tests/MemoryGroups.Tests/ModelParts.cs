@@ -34,6 +34,8 @@ internal sealed class ModelGroup(string path, ModelGroup? parent)
 
     public List<ModelCache> Caches { get; } = [];
 
+    public bool InBackground { get; set; }
+
     public List<ModelSleep> Queue { get; } = [];
 
     public List<int> Registered { get; } = [];
@@ -191,6 +193,8 @@ internal sealed class ModelRequest(
     public bool ThroughOom { get; set; }
 
     public bool SawBusy { get; set; }
+
+    public bool SkippedLow { get; set; }
 
     public int Rounds { get; set; }
 

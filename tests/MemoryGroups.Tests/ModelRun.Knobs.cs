@@ -126,7 +126,8 @@ internal sealed partial class ModelRun
                     one, attempt, cancel => Said(group.Real.TrySetMaxAsync(bytes, cancel)),
                     () => _model.TrySetMax(attempt, group.Model, bytes));
             case ModelVerb.SetHigh when InnerAt(one.A) is { } group:
-                group.Real.High = group.Model.High = bytes;
+                group.Real.High = bytes;
+                _model.SetHigh(group.Model, bytes);
                 return true;
             case ModelVerb.SetMin when InnerAt(one.A) is { } group:
                 group.Real.Min = group.Model.Min = one.Bytes;

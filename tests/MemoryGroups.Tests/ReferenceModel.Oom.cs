@@ -265,6 +265,7 @@ internal sealed partial class ReferenceModel
             WakeAll(group);
         }
 
+        request.Rounds = request.Verdict == OomVerdict.Retry ? 0 : request.Rounds;
         Obey(request);
     }
 

@@ -4,8 +4,6 @@ namespace MemoryGroups.Tests;
 
 internal sealed partial class ReferenceModel
 {
-    private bool _inBackground;
-
     private static long Wanted(ModelRequest request) =>
         Math.Max(request.Bytes, Math.Min(128 * 1024, request.Refusing!.Max / 64));
 
@@ -17,57 +15,90 @@ internal sealed partial class ReferenceModel
         }
     }
 
-    // Shares first, by what each group uses above its protection, then whoever still has something; twice at most, the
-    // second time in spite of Low (M41). Cheap ones first.
-    private IEnumerable<ModelSleep> Reclaim(ModelRequest request, ModelGroup target, long bytes, bool here = false)
+    // Twice at most, the second time in spite of Low (M41). When the whole root is short, who is furthest above their
+    // SoftLimit is asked before that (M46). Cheap ones first.
+    private IEnumerable<ModelSleep> Reclaim(
+        ModelRequest request, ModelGroup target, long bytes, bool here = false, bool onRequest = false)
     {
-        request.Gave = 0;
+        request.SkippedLow = false;
         List<ModelCache> caches = [.. target.Tree().SelectMany(static group => group.Caches).OrderBy(c => c.Cost)];
         Dictionary<ModelGroup, (long Min, long Low)> keep = caches.Select(static cache => cache.Group).Distinct()
             .ToDictionary(static group => group, group => (
                 Protection(group, target, static one => one.Min), Protection(group, target, static one => one.Low)));
-        bool skipped = false;
-        for (int pass = 0; pass < (skipped && request.Gave == 0 ? 2 : 1); pass++)
+        (ModelGroup Group, long Excess)[] over = target.Parent is not null || onRequest ? []
+            : [.. caches.SelectMany(static cache => cache.Group.Upwards()).Distinct()
+                .Where(static one => one.Usage > one.SoftLimit)
+                .Select(static one => (one, one.Usage - one.SoftLimit)).OrderByDescending(static one => one.Item2)];
+        long given = 0;
+        foreach ((ModelGroup group, long excess) in over)
         {
-            bool evenLow = pass == 1;
-            var empty = new HashSet<ModelCache>();
-            for (int round = 0; round < 3 && request.Gave < bytes && empty.Count < caches.Count; round++)
+            List<ModelCache> below = [.. caches.Where(cache => cache.Group.IsIn(group))];
+            long ask = Math.Min(excess, bytes - given);
+            foreach (ModelSleep sleep in Pass(request, target, below, keep, ask, false, here))
             {
-                long need = bytes - request.Gave;
-                long all = keep.Keys.Sum(group => Above(group, keep[group], evenLow, ref skipped));
-                foreach (ModelCache cache in caches)
+                yield return sleep;
+            }
+
+            given += request.Gave;
+        }
+
+        foreach (ModelSleep sleep in Pass(request, target, caches, keep, bytes - given, false, here))
+        {
+            yield return sleep;
+        }
+
+        request.Gave += given;
+        foreach (ModelSleep sleep in request.Gave == 0 && request.SkippedLow
+            ? Pass(request, target, caches, keep, bytes, true, here) : [])
+        {
+            yield return sleep;
+        }
+    }
+
+    // Shares first, by what each group uses above its protection, then whoever still has something.
+    private IEnumerable<ModelSleep> Pass(
+        ModelRequest request, ModelGroup target, List<ModelCache> caches,
+        Dictionary<ModelGroup, (long Min, long Low)> keep, long bytes, bool evenLow, bool here)
+    {
+        request.Gave = 0;
+        var empty = new HashSet<ModelCache>();
+        for (int round = 0; round < 3 && request.Gave < bytes && empty.Count < caches.Count; round++)
+        {
+            long need = bytes - request.Gave;
+            long all = caches.Select(static cache => cache.Group).Distinct()
+                .Sum(group => Above(request, group, keep[group], evenLow));
+            foreach (ModelCache cache in caches)
+            {
+                if (request.Gave >= bytes || empty.Contains(cache))
                 {
-                    if (request.Gave >= bytes || empty.Contains(cache))
-                    {
-                        continue;
-                    }
+                    continue;
+                }
 
-                    long left = bytes - request.Gave;
-                    long above = Above(cache.Group, keep[cache.Group], evenLow, ref skipped);
-                    long share = round > 0 ? left : Math.Min(need, (need * above / Math.Max(1, all)) + 1);
-                    request.Answer = 0;
-                    foreach (ModelSleep sleep in Ask(request, cache, Math.Min(Math.Min(share, above), left), here))
-                    {
-                        yield return sleep;
-                    }
+                long left = bytes - request.Gave;
+                long above = Above(request, cache.Group, keep[cache.Group], evenLow);
+                long share = round > 0 ? left : Math.Min(need, (need * above / Math.Max(1, all)) + 1);
+                request.Answer = 0;
+                foreach (ModelSleep sleep in Ask(request, cache, Math.Min(Math.Min(share, above), left), here))
+                {
+                    yield return sleep;
+                }
 
-                    request.Gave += request.Answer;
-                    if (request.Answer == 0)
-                    {
-                        empty.Add(cache);
-                    }
-                    else if (evenLow && cache.Group != target && cache.Group.Usage < keep[cache.Group].Low)
-                    {
-                        cache.Group.Raise(MemoryEvent.Low);
-                    }
+                request.Gave += request.Answer;
+                if (request.Answer == 0)
+                {
+                    empty.Add(cache);
+                }
+                else if (evenLow && cache.Group != target && cache.Group.Usage < keep[cache.Group].Low)
+                {
+                    cache.Group.Raise(MemoryEvent.Low);
                 }
             }
         }
     }
 
-    private static long Above(ModelGroup group, (long Min, long Low) keep, bool evenLow, ref bool skipped)
+    private static long Above(ModelRequest request, ModelGroup group, (long Min, long Low) keep, bool evenLow)
     {
-        skipped |= !evenLow && keep.Low > keep.Min && group.Usage <= keep.Low;
+        request.SkippedLow |= !evenLow && keep.Low > keep.Min;
         return Math.Max(0, group.Usage - (evenLow ? keep.Min : Math.Max(keep.Min, keep.Low)));
     }
 
@@ -145,7 +176,7 @@ internal sealed partial class ReferenceModel
     {
         ModelMember member = request.Member!;
         List<ModelGroup> path = member.Group.Upwards();
-        if (path.TrueForAll(static group => group.Usage <= group.High))
+        if (member.IsDying || path.TrueForAll(static group => group.Usage <= group.High))
         {
             yield break;
         }
@@ -196,7 +227,8 @@ internal sealed partial class ReferenceModel
         do
         {
             long left = bytes - given;
-            foreach (ModelSleep sleep in Reclaim(request, group, Math.Max(left / 4, Math.Min(left, 128 * 1024))))
+            foreach (ModelSleep sleep in Reclaim(
+                request, group, Math.Max(left / 4, Math.Min(left, 128 * 1024)), onRequest: true))
             {
                 yield return sleep;
             }
@@ -289,53 +321,42 @@ internal sealed partial class ReferenceModel
         request.Outcome = FitsIn(request, group) ? "True" : "False";
     }
 
-    private void StartBackground()
+    // Setting it below the usage reclaims down to it, behind the setter's back.
+    public void SetHigh(ModelGroup group, long bytes)
     {
-        if (LowWatermark > 0 && Root.Room(LowWatermark) < 0 && !_inBackground
-            && Root.Tree().Exists(static group => group.Caches.Count > 0))
+        group.High = bytes;
+        if (group.Usage > bytes && !group.InBackground
+            && group.Tree().Exists(static one => one.Caches.Count > 0))
         {
-            _inBackground = true;
-            _ready.Enqueue(() => Start(Background(NewRequest(null, 0))));
+            group.InBackground = true;
+            _ready.Enqueue(() => Start(Background(NewRequest(null, 0), group, () => group.Usage - group.High)));
         }
     }
 
-    // Those furthest above their SoftLimit first (M46), up to the HIGH watermark.
-    private IEnumerable<ModelSleep> Background(ModelRequest request)
+    private void StartBackground()
+    {
+        if (LowWatermark > 0 && Root.Room(LowWatermark) < 0 && !Root.InBackground
+            && Root.Tree().Exists(static group => group.Caches.Count > 0))
+        {
+            Root.InBackground = true;
+            _ready.Enqueue(() => Start(Background(NewRequest(null, 0), Root, () => -Root.Room(HighWatermark))));
+        }
+    }
+
+    private IEnumerable<ModelSleep> Background(ModelRequest request, ModelGroup group, Func<long> missing)
     {
         int fruitless = 0;
-        long given = 1;
-        while (Root.Room(HighWatermark) < 0 && fruitless < 16 && given > 0)
+        for (request.Gave = 1; missing() > 0 && fruitless < 16 && request.Gave > 0;)
         {
-            long before = Root.Usage;
-            given = 0;
-            (ModelGroup Group, long Excess)[] over = [.. Root.Tree().Where(static one => one.Usage > one.SoftLimit)
-                .Where(static one => one.Tree().Exists(static group => group.Caches.Count > 0))
-                .Select(static one => (one, one.Usage - one.SoftLimit)).OrderByDescending(static one => one.Item2)];
-            foreach ((ModelGroup group, long excess) in over)
+            long before = group.Usage;
+            foreach (ModelSleep sleep in Reclaim(request, group, missing()))
             {
-                long missing = -Root.Room(HighWatermark);
-                foreach (ModelSleep sleep in missing <= 0
-                    ? [] : Reclaim(request, group, Math.Min(excess, missing)))
-                {
-                    yield return sleep;
-                }
-
-                given += missing <= 0 ? 0 : request.Gave;
+                yield return sleep;
             }
 
-            if (given == 0 && Root.Room(HighWatermark) < 0)
-            {
-                foreach (ModelSleep sleep in Reclaim(request, Root, -Root.Room(HighWatermark)))
-                {
-                    yield return sleep;
-                }
-
-                given = request.Gave;
-            }
-
-            fruitless = Root.Usage < before ? 0 : fruitless + 1;
+            fruitless = group.Usage < before ? 0 : fruitless + 1;
         }
 
-        _inBackground = false;
+        group.InBackground = false;
     }
 }

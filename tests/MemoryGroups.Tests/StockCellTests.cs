@@ -67,6 +67,7 @@ public sealed class StockCellTests
     }
 
     [Fact]
+    [Requirement("M11")]
     public void Take_down_leaves_what_may_stay()
     {
         StockCell cell = Open(30);

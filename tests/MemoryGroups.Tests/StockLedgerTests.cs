@@ -20,6 +20,7 @@ public sealed class StockLedgerTests
 
     [Fact]
     [Requirement("M8")]
+    [Requirement("M11")]
     public void Lone_charger_reaches_the_limit_to_the_byte_while_siblings_hold_stock()
     {
         using var world = new World();
@@ -40,6 +41,7 @@ public sealed class StockLedgerTests
     }
 
     [Fact]
+    [Requirement("M11")]
     public void Drain_takes_the_subtree_and_leaves_the_others()
     {
         using var world = new World();
@@ -114,6 +116,7 @@ public sealed class StockLedgerTests
 
     [Fact]
     [Requirement("I3")]
+    [Requirement("M11")]
     public void Uncharge_into_a_stock_wakes_who_begins_to_wait_at_that_moment()
     {
         ProbePoint[] points =
@@ -182,6 +185,7 @@ public sealed class StockLedgerTests
     [InlineData(1)]
     [InlineData(16)]
     [Requirement("I12")]
+    [Requirement("M11")]
     public void Idle_stock_stays_within_the_published_bound(int members)
     {
         using var world = new World();

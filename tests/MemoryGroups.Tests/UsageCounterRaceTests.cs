@@ -51,6 +51,7 @@ public sealed class UsageCounterRaceTests
 
     [Fact]
     [Requirement("T19")]
+    [Requirement("M1")]
     public async Task Failing_charges_from_many_threads_change_no_counter()
     {
         const int threads = 8;

@@ -46,6 +46,7 @@ public sealed class UsageCounterTests
 
     [Fact]
     [Requirement("T15")]
+    [Requirement("M1")]
     public void Ancestor_limit_is_enforced_and_named_in_the_report()
     {
         using var world = new World();
@@ -151,6 +152,8 @@ public sealed class UsageCounterTests
 
     [Fact]
     [Requirement("T19")]
+    [Requirement("M1")]
+    [Requirement("M2")]
     public void Charge_that_an_ancestor_refuses_after_all_is_undone_below_and_wakes_who_may_use_the_bytes()
     {
         using var world = new World();

@@ -95,6 +95,7 @@ public sealed class WatermarkTests
     }
 
     [Fact]
+    [Requirement("M46")]
     public void Background_reclaim_starts_below_low_and_stops_at_high()
     {
         using World world = WithLowAndHigh();
