@@ -33,6 +33,7 @@ public sealed class SqliteSession : IDisposable
         "PRAGMA temp_store=MEMORY; PRAGMA cache_size=-2000; PRAGMA mmap_size=0;";
 
     private readonly MemoryMember _member;
+    private readonly int _whenLarge;
     private readonly SqliteConnection _connection;
     private readonly SQLitePCL.sqlite3 _handle;
     private readonly SemaphoreSlim _use = new(1);
@@ -41,9 +42,11 @@ public sealed class SqliteSession : IDisposable
     private readonly CancellationTokenRegistration _killed;
     private string? _runs;
 
-    private SqliteSession(MemoryMember member, SqliteAccount account, SqliteConnection connection)
+    private SqliteSession(
+        MemoryMember member, SqliteAccount account, SqliteConnection connection, int whenLarge)
     {
         _member = member;
+        _whenLarge = whenLarge;
         _connection = connection;
         Account = account;
         _handle = connection.Handle!;
@@ -102,14 +105,15 @@ public sealed class SqliteSession : IDisposable
         ArgumentNullException.ThrowIfNull(name);
         _ = SqliteMemory.Native;
         string settings = new SqliteConnectionStringBuilder(connectionString) { Pooling = false }.ToString();
-        MemoryMember member = group.CreateMember(
-            name, new MemoryMemberOptions { OomScoreAdjustment = MemoryMember.NeverKill });
+        MemoryMember member = group.CreateMember(name);
+        int whenLarge = member.OomScoreAdjustment;
+        member.OomScoreAdjustment = MemoryMember.NeverKill;
         var account = new SqliteAccount(member);
         SqliteConnection? connection = null;
         try
         {
             connection = Connect(settings, account);
-            return new SqliteSession(member, account, connection);
+            return new SqliteSession(member, account, connection, whenLarge);
         }
         catch
         {
@@ -177,9 +181,9 @@ public sealed class SqliteSession : IDisposable
         }
     }
 
-    // After each query: what it left behind counts from now on.
+    // After each query: what it left behind counts from now on. Killable as its group says, which may be never.
     internal void SettleKillability() =>
-        _member.OomScoreAdjustment = Account.InUse < KillableFromBytes ? MemoryMember.NeverKill : 0;
+        _member.OomScoreAdjustment = Account.InUse < KillableFromBytes ? MemoryMember.NeverKill : _whenLarge;
 
     // For the reclaimer: the pages that no statement uses, all of them, because SQLite offers no part.
     internal long ReleasePages()

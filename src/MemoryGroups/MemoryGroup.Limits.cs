@@ -1,4 +1,4 @@
-// The limits of a group, and the three ways of changing Max.
+// The limits of a group, the three ways of changing Max, and what its members start with.
 //
 // Each limit is one long, read without a lock on every slow path and written by whoever administers. Max has
 // consequences when it is set (LimitChange), High for idle stock and what can be reclaimed; the others are looked at
@@ -8,12 +8,15 @@ namespace MemoryGroups;
 
 public partial class MemoryGroup
 {
+    private const int Inherit = int.MinValue;
+
     private long _min;
     private long _low;
     private long _high;
     private long _softLimit;
     private TimeSpan _waitTimeout;
     private BackgroundReclaim? _toHigh;
+    private int _adjustment;
 
     /// <summary>Never reclaimed below this, even if somebody is killed for it. 0 or more; default 0.</summary>
     /// <exception cref="ArgumentOutOfRangeException">Negative.</exception>
@@ -89,6 +92,34 @@ public partial class MemoryGroup
     {
         get => _waitTimeout;
         set => _waitTimeout = MemoryGroupOptions.CheckedTimeout(value, nameof(WaitTimeout));
+    }
+
+    /// <summary>
+    /// What members made in this group or below start with as their <see cref="MemoryMember.OomScoreAdjustment"/>,
+    /// when neither their options nor a group in between says otherwise: -1000 (never killed) to 1000. Null, the
+    /// default: as the parent; nobody says anything: 0. Members that exist keep what they have, as processes keep
+    /// their oom_score_adj after the fork that copied it.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">Out of range.</exception>
+    public int? OomScoreAdjustment
+    {
+        get => Volatile.Read(ref _adjustment) is var own && own == Inherit ? null : own;
+        set => Volatile.Write(ref _adjustment, value is { } given ? MemoryMember.CheckedAdjustment(given) : Inherit);
+    }
+
+    // The nearest that is set, from here upwards.
+    internal int InheritedAdjustment
+    {
+        get
+        {
+            int? nearest = OomScoreAdjustment;
+            for (MemoryGroup? at = Parent; at is not null && nearest is null; at = at.Parent)
+            {
+                nearest = at.OomScoreAdjustment;
+            }
+
+            return nearest ?? 0;
+        }
     }
 
     /// <summary>Installs a Max, then reclaims and kills until the usage fits or nothing more can be done.</summary>

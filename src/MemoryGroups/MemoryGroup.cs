@@ -35,6 +35,7 @@ public partial class MemoryGroup : IDisposable, IRosterItem
         _low = options.Low;
         _high = options.High;
         _softLimit = options.SoftLimit;
+        _adjustment = options.OomScoreAdjustment ?? Inherit;
         OwnBatchBytes = options.BatchBytes;
         _waitTimeout = options.WaitTimeout ?? parent?.WaitTimeout ?? MemoryRootOptions.DefaultWaitTimeout;
 

@@ -27,6 +27,11 @@ public sealed record MemoryGroupOptions
     public bool KillWholeGroup { get; init; }
 
     /// <summary>
+    /// <see cref="MemoryGroup.OomScoreAdjustment"/>, -1000 (never killed) to 1000. Default: as the parent.
+    /// </summary>
+    public int? OomScoreAdjustment { get; init; }
+
+    /// <summary>
     /// <see cref="MemoryGroup.WaitTimeout"/>. Default: as the parent; the root's default is 30 seconds.
     /// </summary>
     public TimeSpan? WaitTimeout { get; init; }
@@ -48,6 +53,8 @@ public sealed record MemoryGroupOptions
         {
             ArgumentOutOfRangeException.ThrowIfLessThan(batch, 1, nameof(BatchBytes));
         }
+
+        MemoryMember.CheckedAdjustment(OomScoreAdjustment ?? 0);
 
         if (WaitTimeout is { } timeout)
         {
@@ -77,16 +84,17 @@ public sealed record MemoryGroupOptions
 public sealed record MemoryMemberOptions
 {
     /// <summary>
-    /// <see cref="MemoryMember.OomScoreAdjustment"/>, -1000 (never killed) to 1000. Default 0.
+    /// <see cref="MemoryMember.OomScoreAdjustment"/>, -1000 (never killed) to 1000. Default: what its group says, or
+    /// the nearest one above that says something (<see cref="MemoryGroup.OomScoreAdjustment"/>); else 0.
     /// </summary>
-    public int OomScoreAdjustment { get; init; }
+    public int? OomScoreAdjustment { get; init; }
 
     /// <summary>
     /// Another member whose memory this one shares: they are killed together. Default: a space of its own.
     /// </summary>
     public MemorySpace? Space { get; init; }
 
-    internal void Validate() => MemoryMember.CheckedAdjustment(OomScoreAdjustment);
+    internal void Validate() => MemoryMember.CheckedAdjustment(OomScoreAdjustment ?? 0);
 }
 
 /// <summary>How a root starts.</summary>

@@ -36,7 +36,7 @@ public sealed partial class MemoryMember : IDisposable, IRosterItem
     {
         _group = group;
         Name = name;
-        _adjustment = options.OomScoreAdjustment;
+        _adjustment = options.OomScoreAdjustment ?? group.InheritedAdjustment;
         Space = options.Space ?? new MemorySpace();
         _books = new MemberBooks(this, group);
     }

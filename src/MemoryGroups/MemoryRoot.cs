@@ -7,6 +7,8 @@
 // Lock order: StockLedger's gate and the guard are never held together, except that nothing is called under either that
 // takes the other; MemorySpace's list lock and OomReports' gate are leaves. No user code, completion or log runs under
 // any of them.
+using System.Diagnostics;
+
 namespace MemoryGroups;
 
 /// <summary>The root of a tree of memory groups.</summary>
@@ -160,6 +162,9 @@ public sealed class MemoryRoot : MemoryGroup
 
     internal Action<ProbePoint, object?>? ProbeHook { get; set; }
 
+    // How often the guard was entered; counted in debug builds only. The fast path must leave it alone.
+    internal long GuardEntries { get; private set; }
+
     internal int LimitsVersion => Volatile.Read(ref _limitsVersion);
 
     internal bool RecursiveProtection => _options.RecursiveProtection;
@@ -222,6 +227,8 @@ public sealed class MemoryRoot : MemoryGroup
 
     internal void Post(IThreadPoolWorkItem item)
     {
+        // A pool may run it here and now, and it may be user code (I6).
+        Debug.Assert(!Guard.IsHeldByCurrentThread, "nothing is handed over under the guard");
         if (_options.PostHook is { } hook)
         {
             hook(item);
@@ -262,9 +269,13 @@ public sealed class MemoryRoot : MemoryGroup
     internal Lock.Scope EnterGuard(MemoryGroup? at = null)
     {
         Lock.Scope scope = Guard.EnterScope();
+        CountGuardEntryLocked();
         Invariants.AssertLocked(this, at ?? this);
         return scope;
     }
+
+    [Conditional("DEBUG")]
+    private void CountGuardEntryLocked() => GuardEntries++;
 
     private static string NameOf(MemoryRootOptions? options)
     {

@@ -75,6 +75,9 @@ public sealed class MemorySpace
     // Guarded by the root's guard: set when it becomes a victim, for the report's outcome.
     internal OomReport? Report { get; set; }
 
+    // When that was, on the clock that never jumps: the report's own time is for people.
+    internal long ReportedAt { get; set; }
+
     internal bool IsQueuedForReaping { get; set; }
 
     /// <summary>Says how memory of this space can be taken away when its owner is killed and does not go.</summary>

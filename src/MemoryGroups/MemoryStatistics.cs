@@ -35,6 +35,21 @@ public sealed record MemoryStatistics
     /// <summary>Never reclaimed below this.</summary>
     public required long MinBytes { get; init; }
 
+    /// <summary>
+    /// Where slowing down and reclaim begin: the smallest High of this group and all above it, never above
+    /// <see cref="EffectiveLimitBytes"/>.
+    /// </summary>
+    public required long EffectiveHighBytes { get; init; }
+
+    /// <summary>
+    /// Of what is in use, what Low protects from a reclaim of the whole root now; at least
+    /// <see cref="EffectiveMinBytes"/>, at most <see cref="EffectiveHighBytes"/>.
+    /// </summary>
+    public required long EffectiveLowBytes { get; init; }
+
+    /// <summary>The same for Min, at most <see cref="EffectiveLowBytes"/>.</summary>
+    public required long EffectiveMinBytes { get; init; }
+
     /// <summary>How often this group's own limit refused.</summary>
     public required long Refusals { get; init; }
 
@@ -65,12 +80,19 @@ public sealed record MemoryStatistics
     internal static MemoryStatistics Of(MemoryGroup group)
     {
         long effective = long.MaxValue;
+        long high = long.MaxValue;
         for (MemoryGroup? at = group; at is not null; at = at.Parent)
         {
             effective = Math.Min(effective, at.Counter.Limit);
+            high = Math.Min(high, at.High);
         }
 
         (PressureStall some, PressureStall full) = group.KnownPressure?.Read() ?? default;
+
+        // A warning line above the limit would never be reached, and nothing is protected above that line (I11).
+        high = Math.Min(high, effective);
+        EffectiveProtection keep = new MemoryProtection(group.Root).Of(group);
+        long min = Math.Min(keep.Min, high);
         return new MemoryStatistics
         {
             Path = group.Path,
@@ -82,6 +104,9 @@ public sealed record MemoryStatistics
             HighBytes = group.High,
             LowBytes = group.Low,
             MinBytes = group.Min,
+            EffectiveHighBytes = high,
+            EffectiveLowBytes = Math.Clamp(keep.Low, min, high),
+            EffectiveMinBytes = min,
             Refusals = group.RefusalCount,
             LocalEvents = group.Events.Local,
             Events = group.Events.Current,

@@ -111,6 +111,7 @@ internal sealed class OomKill(OomRequest request, MemoryGroup group, string why)
         }
 
         // Before the kill is sent: the victim's exception carries it.
+        space.ReportedAt = _root.TimeProvider.GetTimestamp();
         space.Report = report();
         _killed.Add(candidate.Member.Path);
         Probe.At(_root, ProbePoint.VictimChosen, candidate.Member);

@@ -156,6 +156,7 @@ internal static class OomCandidates
                     visit(member);
                     if (++seen % YieldEvery == 0)
                     {
+                        Probe.At(top.Root, ProbePoint.ScanYields, top);
                         Thread.Yield();
                     }
                 }

@@ -109,7 +109,7 @@ public sealed class OomReports
             {
                 Outcome = outcome,
                 ReapedBytes = _reaped.TryGetValue(space, out StrongBox<long>? reaped) ? reaped.Value : 0,
-                TookMilliseconds = (_root.TimeProvider.GetUtcNow() - report.Time).TotalMilliseconds,
+                TookMilliseconds = _root.TimeProvider.GetElapsedTime(space.ReportedAt).TotalMilliseconds,
             };
             space.Report = concluded;
 

@@ -56,7 +56,10 @@ internal enum ProbePoint
     // K15: a wake was delivered; the subject is the waiter.
     WakeDelivered,
 
-    // Not one of the protocol's: a counter is about to swap its usage or its limit on the strength of an earlier look.
+    // Not one of the protocol's: a scan of many candidates lets others run.
+    ScanYields,
+
+    // Nor this: a counter is about to swap its usage or its limit on the strength of an earlier look.
     BeforeSwap,
 }
 
