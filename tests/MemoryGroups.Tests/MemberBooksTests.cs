@@ -33,6 +33,7 @@ public sealed class MemberBooksTests
 
     [Fact]
     [Requirement("M4")]
+    [Requirement("C02")]
     public void Uncharging_more_than_was_charged_is_counted_as_an_error_and_returns_nothing()
     {
         using var root = new MemoryRoot();

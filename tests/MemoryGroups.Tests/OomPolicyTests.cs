@@ -288,15 +288,4 @@ public sealed class OomPolicyTests
         small.Charge(300);
         return (tenant, big, small);
     }
-
-    private sealed class ScriptedPolicy(Func<OomScene, IReadOnlyList<OomCandidate>> rank) : OomPolicy
-    {
-        public override IReadOnlyList<OomCandidate> Rank(OomScene scene) => rank(scene);
-    }
-
-    private sealed class ScriptedHandler(Func<OomScene, CancellationToken, ValueTask<OomDecision>> answer) : OomHandler
-    {
-        public override ValueTask<OomDecision> OnOomAsync(OomScene scene, CancellationToken cancellationToken) =>
-            answer(scene, cancellationToken);
-    }
 }
