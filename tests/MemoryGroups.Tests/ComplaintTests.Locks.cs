@@ -189,7 +189,8 @@ public sealed partial class ComplaintTests
                 tenant.Max = 1001;
                 Assert.False(tenant.GetStatistics().UsageBytes > 1001);
                 Assert.NotNull(world.Root.Reports.Latest());
-            })) { IsBackground = true };
+            }))
+            { IsBackground = true };
             other.Start();
             wrong = other.Join(TimeSpan.FromSeconds(30)) ? wrong : new TimeoutException("it waits for a lock of ours");
         }
