@@ -138,11 +138,13 @@ public sealed partial class ComplaintTests
         MemoryGroup tenant = world.Root.CreateGroup("tenant", new MemoryGroupOptions { Max = 1000 });
         MemoryMember cache = FullGroup.Fill(world, tenant);
         MemoryMember spill = tenant.CreateMember("spill");
+        Exception? refused = null;
         var spilling = new ScriptedReclaimer("spills", request =>
         {
             // A pool that carries nothing of ours along.
             using AsyncFlowControl nothing = ExecutionContext.SuppressFlow();
-            var worker = new Thread(() => spill.Charge(50, ChargeFlags.FromReclaim)) { IsBackground = true };
+            var worker = new Thread(() =>
+                refused = Record.Exception(() => spill.Charge(50, ChargeFlags.FromReclaim))) { IsBackground = true };
             worker.Start();
             Assert.True(worker.Join(TimeSpan.FromSeconds(30)), "the charge waits");
             cache.Uncharge(request.Bytes + 50);
@@ -152,6 +154,7 @@ public sealed partial class ComplaintTests
 
         Assert.True(FullGroup.Ask(world, tenant, 100).Granted);
 
+        Assert.Null(refused);
         Assert.Single(spilling.Calls);
         Assert.Equal(50, spill.Usage);
         Assert.Equal(0, tenant.Events.Current.Oom);
