@@ -59,6 +59,14 @@ public partial class MemoryGroup
     /// <exception cref="ObjectDisposedException">The group is closed.</exception>
     public MemoryPeak OpenPeak() => Peaks.Open();
 
+    /// <summary>
+    /// Whom the killer would choose now if this group were full (the root: out of capacity), the first to die first,
+    /// with the scores and why. Only who may be killed is in it, one member for each space. A custom policy or a
+    /// handler is not asked.
+    /// </summary>
+    /// <returns>A new list; scores are bytes, against this group's limit, or its usage when it has none.</returns>
+    public IReadOnlyList<OomCandidate> GetOomScores() => OomCandidates.Table(this);
+
     private void TakeWatchersLocked(List<MemorySignal> into)
     {
         _thresholds?.TakeAllLocked(into);

@@ -15,7 +15,6 @@ namespace MemoryGroups;
 /// </remarks>
 public partial class MemoryGroup : IDisposable, IRosterItem
 {
-    private MemoryReclaimer[] _reclaimers = [];
     private MemberBooks[] _leftBooks = [];
     private long _knownBatch;
     private int _knownVersion = -1;
@@ -81,6 +80,10 @@ public partial class MemoryGroup : IDisposable, IRosterItem
     }
 
     /// <summary>How often a charge was refused because of this group's own limit.</summary>
+    /// <remarks>
+    /// The fail count of cgroup v1: a charge that was tried with a batch and exactly counts twice, also when it was
+    /// granted in the end.
+    /// </remarks>
     public long RefusalCount => Counter.Refusals;
 
     /// <summary>OOM switches and notifications.</summary>
@@ -114,8 +117,6 @@ public partial class MemoryGroup : IDisposable, IRosterItem
 
     // Books of members that have moved elsewhere and still hold bytes here, or in a closed group below.
     internal ReadOnlySpan<MemberBooks> LeftBooks => Volatile.Read(ref _leftBooks);
-
-    internal ReadOnlySpan<MemoryReclaimer> Reclaimers => Volatile.Read(ref _reclaimers);
 
     internal GroupStock Stock =>
         Volatile.Read(ref _stock) ?? Interlocked.CompareExchange(ref _stock, new GroupStock(this), null) ?? _stock;
@@ -155,7 +156,7 @@ public partial class MemoryGroup : IDisposable, IRosterItem
     internal OomRequest? AgedRequest;
 
     /// <summary>Makes a group below this one.</summary>
-    /// <param name="name">Its name: not empty, without '/'. Need not be unique.</param>
+    /// <param name="name">Its name: not empty, without '/' and control characters. Need not be unique.</param>
     /// <param name="options">Limits and switches; null for the defaults.</param>
     /// <returns>The new group.</returns>
     /// <exception cref="ArgumentException">The name, or a value of the options, is not allowed.</exception>
@@ -176,7 +177,7 @@ public partial class MemoryGroup : IDisposable, IRosterItem
     }
 
     /// <summary>Makes a member: something that charges memory and can be killed.</summary>
-    /// <param name="name">Its name: not empty, without '/'. Need not be unique.</param>
+    /// <param name="name">Its name: not empty, without '/' and control characters. Need not be unique.</param>
     /// <param name="options">Score adjustment and shared space; null for the defaults.</param>
     /// <returns>The new member.</returns>
     /// <exception cref="ArgumentException">The name, or a value of the options, is not allowed.</exception>
@@ -198,38 +199,12 @@ public partial class MemoryGroup : IDisposable, IRosterItem
         return member;
     }
 
-    /// <summary>Registers somebody who can give back memory of this group.</summary>
-    /// <param name="reclaimer">The reclaimer.</param>
-    /// <returns>Dispose it to end the registration.</returns>
-    /// <exception cref="ArgumentNullException"><paramref name="reclaimer"/> is null.</exception>
-    /// <exception cref="ObjectDisposedException">The group is closed.</exception>
-    public IDisposable AddReclaimer(MemoryReclaimer reclaimer)
-    {
-        ArgumentNullException.ThrowIfNull(reclaimer);
-        using (Root.EnterGuard())
-        {
-            ObjectDisposedException.ThrowIf(IsClosed, this);
-            _reclaimers = [.. _reclaimers, reclaimer];
-            CountReclaimersLocked(1);
-        }
-
-        return new Registration(() => Remove(reclaimer));
-    }
-
-    /// <summary>Asks this subtree's reclaimers for memory now. Kills nobody, counts no pressure.</summary>
-    /// <param name="bytes">How much, at least 1.</param>
-    /// <param name="cancellationToken">Stops asking.</param>
-    /// <returns>By how much the reclaimers say they have helped, in bytes; may be less than asked for.</returns>
-    /// <exception cref="ArgumentOutOfRangeException"><paramref name="bytes"/> is less than 1.</exception>
-    public ValueTask<long> ReclaimAsync(long bytes, CancellationToken cancellationToken = default)
-    {
-        ArgumentOutOfRangeException.ThrowIfLessThan(bytes, 1);
-        return RequestedReclaim.RunAsync(this, bytes, cancellationToken);
-    }
-
     /// <summary>Takes a snapshot of the group.</summary>
     /// <returns>Plain data.</returns>
     public MemoryStatistics GetStatistics() => MemoryStatistics.Of(this);
+
+    /// <summary>Sets <see cref="RefusalCount"/> to 0.</summary>
+    public void ResetRefusalCount() => Counter.ResetRefusals();
 
     /// <summary>
     /// Kills every member of this subtree that may be killed. Not an OOM kill: no reserve, no OOM event.
@@ -291,6 +266,14 @@ public partial class MemoryGroup : IDisposable, IRosterItem
         {
             throw new ArgumentException($"The name '{name}' contains '/', which separates a path.", nameof(name));
         }
+
+        // A report has one line for each name.
+        if (name.Any(static one => char.IsControl(one) || one is '\u2028' or '\u2029'))
+        {
+            throw new ArgumentException(
+                "The name contains a line break or another control character; it must be one piece of one line.",
+                nameof(name));
+        }
     }
 
     private void Close()
@@ -308,8 +291,7 @@ public partial class MemoryGroup : IDisposable, IRosterItem
             Volatile.Write(ref _low, 0);
             _oom?.TakeAllLocked(registered);
             TakeWatchersLocked(registered);
-            CountReclaimersLocked(-_reclaimers.Length);
-            _reclaimers = [];
+            RemoveReclaimersLocked();
         }
 
         foreach (MemoryGroup child in Children)
@@ -349,26 +331,5 @@ public partial class MemoryGroup : IDisposable, IRosterItem
 
         _events?.SignalChange();
         Root.WaitQueue.WakeAll(this);
-    }
-
-    private void CountReclaimersLocked(int by)
-    {
-        for (MemoryGroup? at = this; at is not null; at = at.Parent)
-        {
-            at.ReclaimersInSubtree += by;
-        }
-    }
-
-    private void Remove(MemoryReclaimer reclaimer)
-    {
-        using (Root.EnterGuard())
-        {
-            int at = Array.LastIndexOf(_reclaimers, reclaimer);
-            if (at >= 0)
-            {
-                _reclaimers = [.. _reclaimers.Where((_, index) => index != at)];
-                CountReclaimersLocked(-1);
-            }
-        }
     }
 }

@@ -29,6 +29,7 @@ public sealed partial class MemoryMember : IDisposable, IRosterItem
     private int _adjustment;
     private bool _killed;
     private bool _exiting;
+    private bool _isOomOrigin;
     private bool _exited;
     private int _dumping;
 
@@ -65,6 +66,25 @@ public sealed partial class MemoryMember : IDisposable, IRosterItem
         get => Volatile.Read(ref _adjustment);
         set => Volatile.Write(ref _adjustment, CheckedAdjustment(value));
     }
+
+    /// <summary>
+    /// True when this member is known to be what memory is short for: of the candidates the killer chooses it, whatever
+    /// the scores say (of several the one with the highest). It changes nothing about who is a candidate, nor what a
+    /// custom policy or a handler says. Default false.
+    /// </summary>
+    public bool IsOomOrigin
+    {
+        get => Volatile.Read(ref _isOomOrigin);
+        set => Volatile.Write(ref _isOomOrigin, value);
+    }
+
+    /// <summary>
+    /// How likely the killer is to choose this member when the whole root is short, 0 to 2000: two thirds of 1000 plus
+    /// its score in thousandths of the capacity. 0 for who cannot be chosen (never killed, holding nothing, dead).
+    /// Without a capacity the root's usage stands for it.
+    /// </summary>
+    /// <remarks>Follows <c>proc_oom_score</c> in fs/proc/base.c.</remarks>
+    public int OomScore => OomCandidates.ExportedScore(this);
 
     /// <summary>Cancelled when this member is killed. Registrations run on the thread pool, under no lock.</summary>
     public CancellationToken Killed
@@ -153,6 +173,30 @@ public sealed partial class MemoryMember : IDisposable, IRosterItem
         return new Registration(() => Interlocked.Decrement(ref _dumping));
     }
 
+    /// <summary>
+    /// Takes the memory that this dying member's space has registered, now, instead of after the reaper's delay. What
+    /// is taken must not be read any more (<see cref="MemorySpace.IsUnstable"/>), and the killer counts on the space
+    /// no more.
+    /// </summary>
+    /// <param name="within">
+    /// How long to go on trying while the space is pinned, every tenth of a second: 0 (one try) to 49 days.
+    /// </param>
+    /// <param name="cancellationToken">Stops trying; what is being freed goes on being freed.</param>
+    /// <returns>What came of it. Each memory is asked once, whoever reaps.</returns>
+    /// <remarks>Follows <c>process_mrelease</c> in mm/oom_kill.c.</remarks>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="within"/> is out of range.</exception>
+    /// <exception cref="InvalidOperationException">
+    /// It is not dying: neither killed nor finishing (<see cref="BeginExit"/>), or somebody who shares its memory is
+    /// not.
+    /// </exception>
+    /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
+    public ValueTask<ReapResult> ReapAsync(TimeSpan within = default, CancellationToken cancellationToken = default)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(within, TimeSpan.Zero);
+        MemoryGroupOptions.CheckedTimeout(within, nameof(within));
+        return RequestedReap.RunAsync(this, within, cancellationToken);
+    }
+
     /// <summary>Pauses the member: <see cref="WaitWhileFrozenAsync"/> waits until it is thawed or killed.</summary>
     public void Freeze()
     {
@@ -239,8 +283,9 @@ public sealed partial class MemoryMember : IDisposable, IRosterItem
             // Its group was closed in between: the exit did not find it in the space.
             Root.OomKiller.SpaceGone(Space, Group);
         }
-        else if (Space.IsVictim)
+        else if (Space.IsVictim || Space.IsUnstable)
         {
+            // Reaped on request it is hidden as well, and nobody may live in it unseen by the killer.
             ReceiveKill("it joined a space that was killed");
         }
     }

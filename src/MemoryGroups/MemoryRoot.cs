@@ -18,12 +18,15 @@ namespace MemoryGroups;
 /// </remarks>
 public sealed class MemoryRoot : MemoryGroup
 {
+    // Not set by hand: one long, so that nobody reads half of it.
+    private const long FollowsCapacity = -1;
+
     private readonly MemoryRootOptions _options;
     private readonly BackgroundReclaim _background;
     private long _minWatermark;
     private long _lowWatermark;
     private long _highWatermark;
-    private long? _costlyChargeBytes;
+    private long _costlyChargeBytes;
     private int _limitsVersion;
     private long _leftAtExit;
     private bool _storageSuspended;
@@ -39,7 +42,7 @@ public sealed class MemoryRoot : MemoryGroup
         _options.Validate();
         TimeProvider = _options.TimeProvider;
         SetWatermarks(_options.CapacityBytes);
-        _costlyChargeBytes = _options.CostlyChargeBytes;
+        _costlyChargeBytes = _options.CostlyChargeBytes ?? FollowsCapacity;
         Counter.SetLimit(_options.CapacityBytes);
         Stocks = new StockLedger();
         Books = new BooksErrors(this);
@@ -87,11 +90,16 @@ public sealed class MemoryRoot : MemoryGroup
     /// <exception cref="ArgumentOutOfRangeException">Negative.</exception>
     public long CostlyChargeBytes
     {
-        get => _costlyChargeBytes ?? (Capacity == long.MaxValue ? long.MaxValue : Capacity / 4);
+        get
+        {
+            long own = Volatile.Read(ref _costlyChargeBytes);
+            return own != FollowsCapacity ? own : Capacity == long.MaxValue ? long.MaxValue : Capacity / 4;
+        }
+
         set
         {
             ArgumentOutOfRangeException.ThrowIfNegative(value);
-            _costlyChargeBytes = value;
+            Volatile.Write(ref _costlyChargeBytes, value);
         }
     }
 
@@ -132,7 +140,8 @@ public sealed class MemoryRoot : MemoryGroup
     public long BytesLeftAtExit => Interlocked.Read(ref _leftAtExit);
 
     /// <summary>
-    /// Called with a message when <see cref="MemoryRootOptions.PanicOnOom"/> says that an OOM stops the process.
+    /// Called with a message when <see cref="MemoryRootOptions.PanicOnOom"/> says that an OOM stops the process: once
+    /// for each request that comes to that, however often it tries again.
     /// Default null:
     /// <see cref="Environment.FailFast(string)"/>.
     /// </summary>

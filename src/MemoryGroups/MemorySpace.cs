@@ -30,6 +30,7 @@ public sealed class MemorySpace
     private bool _mayUseReserve;
     private bool _isHidden;
     private bool _isUnstable;
+    private bool _isReaped;
 
     internal MemorySpace()
     {
@@ -64,6 +65,9 @@ public sealed class MemorySpace
             return usage;
         }
     }
+
+    // Reaping is over, and took everything that was registered.
+    internal bool IsReaped => Volatile.Read(ref _isReaped);
 
     internal bool MayUseReserve => Volatile.Read(ref _mayUseReserve);
 
@@ -155,6 +159,8 @@ public sealed class MemorySpace
         }
     }
 
+    internal void NoteReaped(bool whole) => Volatile.Write(ref _isReaped, whole);
+
     internal void GrantReserve() => Volatile.Write(ref _mayUseReserve, true);
 
     // Answers whether this call hid it.
@@ -205,6 +211,9 @@ public sealed class MemorySpace
             return [.. _members];
         }
     }
+
+    // Everybody who shares it is on the way out.
+    internal bool IsDying => Array.TrueForAll(Members(), static member => member.IsDying);
 
     internal bool HasMemberIn(MemoryGroup top)
     {

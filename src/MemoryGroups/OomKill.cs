@@ -80,7 +80,7 @@ internal sealed class OomKill(OomRequest request, MemoryGroup group, string why)
             _root.OomKiller.AddInFlightLocked(asker.Space);
         }
 
-        asker.Space.GrantReserve();
+        GrantReserve(asker.Space);
         ThawAll(asker.Space);
         _root.Reaper.Queue(asker.Space);
     }
@@ -88,8 +88,11 @@ internal sealed class OomKill(OomRequest request, MemoryGroup group, string why)
     internal void StopSystemIfTold()
     {
         OomPanic panic = _root.PanicOnOom;
-        if (panic == OomPanic.Always || (panic == OomPanic.CapacityOnly && Scene.IsGlobal))
+        bool stops = panic == OomPanic.Always || (panic == OomPanic.CapacityOnly && Scene.IsGlobal);
+        if (stops && !Request.HasPanicked)
         {
+            Request.HasPanicked = true;
+
             // Its own work item: user code, and it usually does not return.
             string what = $"out of memory in '{Group.Path}' ({Group.Usage} of {Group.Counter.Limit} bytes)";
             _root.Post(new PanicCall(_root, what));
@@ -119,7 +122,7 @@ internal sealed class OomKill(OomRequest request, MemoryGroup group, string why)
 
         candidate.Member.ReceiveKill(candidate.Reason);
         Probe.At(_root, ProbePoint.KillSent, candidate.Member);
-        space.GrantReserve();
+        GrantReserve(space);
 
         bool reapable = true;
         foreach (MemoryMember sharer in space.Members())
@@ -145,6 +148,16 @@ internal sealed class OomKill(OomRequest request, MemoryGroup group, string why)
         }
 
         return true;
+    }
+
+    // From here on every byte that one of them returns repays what it has overdrawn: no cell may keep it.
+    private void GrantReserve(MemorySpace space)
+    {
+        space.GrantReserve();
+        foreach (MemoryMember member in space.Members())
+        {
+            _root.Stocks.Remove(member.Books);
+        }
     }
 
     // Nobody may sleep in a pause while the others wait for its memory (S003-10).
@@ -175,7 +188,8 @@ internal sealed class OomKill(OomRequest request, MemoryGroup group, string why)
         return whole;
     }
 
-    private static long Scale(MemoryGroup group)
+    // Against what adjustments count: the limit, and without one the usage.
+    internal static long Scale(MemoryGroup group)
     {
         long limit = group.Counter.Limit;
         return Math.Max(1, limit == long.MaxValue ? group.Usage : limit);

@@ -316,6 +316,6 @@ public sealed class OomKiller
 
     // Dying, not being dumped, not given up on, and everybody who shares the memory likewise.
     private static bool IsAboutToFree(MemoryMember asker) =>
-        !asker.Space.IsHidden
-        && Array.TrueForAll(asker.Space.Members(), static member => member.IsDying && !member.IsDumping);
+        !asker.Space.IsHidden && asker.Space.IsDying
+        && Array.TrueForAll(asker.Space.Members(), static member => !member.IsDumping);
 }

@@ -3,6 +3,8 @@
 // A policy gets the eligible candidates of the refusing subtree and returns them in its order, each with a reason.
 // Walking, the margin re-check, deadlines and bookkeeping exist once, in OomKiller; a policy cannot name an outsider, a
 // protected member, or somebody who is dying already: such entries are skipped.
+using System.Globalization;
+
 namespace MemoryGroups;
 
 /// <summary>A candidate for being killed, and why.</summary>
@@ -59,6 +61,11 @@ public abstract class OomPolicy
     public abstract IReadOnlyList<OomCandidate> Rank(OomScene scene);
 
     /// <summary>The default score: usage + adjustment * scale / 1000, linear, as the kernel's oom_badness.</summary>
+    /// <remarks>
+    /// Counted in bytes where the kernel counts in pages: a thousandth of the scale is rounded down to a byte, not to a
+    /// page, so that adjustments count in a group of a few megabytes too. In a large group the two differ by less than
+    /// a page for each point of the adjustment.
+    /// </remarks>
     /// <param name="member">The member; the usage of its whole space counts.</param>
     /// <param name="scaleBytes">The limit against which the adjustment counts, in bytes.</param>
     /// <returns>The score in bytes; may be negative. Ends at the largest and smallest long.</returns>
@@ -78,6 +85,8 @@ internal static class OomCandidates
     // How the scan of a large subtree is cut up: other work of this thread's core gets its turn in between (B31).
     private const int YieldEvery = 1 << 14;
 
+    private const string Origin = "it is marked as the origin of the shortage";
+
     internal static List<MemoryMember> Of(MemoryGroup top)
     {
         var found = new List<MemoryMember>();
@@ -92,23 +101,68 @@ internal static class OomCandidates
         return found;
     }
 
-    // The highest score; of equals the later one. Null when nobody is eligible.
+    // An origin before all others, then the highest score; of equals the later one. Null when nobody is eligible.
     internal static OomCandidate? Worst(MemoryGroup top, long scaleBytes)
     {
-        OomCandidate? worst = null;
+        MemoryMember? worst = null;
+        (bool IsOrigin, long Score) rank = default;
         Walk(top, member =>
         {
             if (IsEligible(member))
             {
-                long score = OomPolicy.LinearScore(member, scaleBytes);
-                if (worst is not { } best || score >= best.Score)
+                (bool IsOrigin, long Score) own = RankOf(member, scaleBytes);
+                if (worst is null || own.CompareTo(rank) >= 0)
                 {
-                    worst = new OomCandidate(member, score, "the highest score (usage and adjustment)");
+                    (worst, rank) = (member, own);
                 }
             }
         });
-        return worst;
+        return worst is null ? null : new OomCandidate(
+            worst, rank.Score, rank.IsOrigin ? Origin : "the highest score (usage and adjustment)");
     }
+
+    // Everybody who may be killed, the first to die first; a space by its member that would be chosen.
+    internal static List<OomCandidate> Table(MemoryGroup top)
+    {
+        long scale = OomKill.Scale(top);
+        var rows = new List<(MemoryMember Member, (bool IsOrigin, long Score) Rank)>();
+        Walk(top, member =>
+        {
+            if (IsEligible(member))
+            {
+                rows.Add((member, RankOf(member, scale)));
+            }
+        });
+
+        // The sort is stable: of equals the later one comes first when all are turned round before.
+        rows.Reverse();
+        return
+        [
+            .. rows.OrderByDescending(static row => row.Rank)
+                .DistinctBy(static row => row.Member.Space)
+                .Select(static row => new OomCandidate(row.Member, row.Rank.Score, ReasonFor(row.Member))),
+        ];
+    }
+
+    internal static int ExportedScore(MemoryMember member)
+    {
+        if (!IsEligible(member))
+        {
+            return 0;
+        }
+
+        long scale = OomKill.Scale(member.Root);
+        Int128 thousandths = (Int128)OomPolicy.LinearScore(member, scale) * 1000 / scale;
+        return (int)Int128.Clamp((1000 + thousandths) * 2 / 3, 0, 2000);
+    }
+
+    private static (bool IsOrigin, long Score) RankOf(MemoryMember member, long scale) =>
+        (member.IsOomOrigin, OomPolicy.LinearScore(member, scale));
+
+    private static string ReasonFor(MemoryMember member) =>
+        member.IsOomOrigin ? Origin
+        : member.OomScoreAdjustment == 0 ? "usage"
+        : string.Create(CultureInfo.InvariantCulture, $"usage, adjusted by {member.OomScoreAdjustment} thousandths");
 
     // A charge shows in the counters before it shows in its member's books, and an exit leaves the books first. Bytes
     // that are in neither stock nor books are such: somebody will soon hold them, and be eligible, or give them back.

@@ -58,6 +58,36 @@ internal sealed class OomReaper(MemoryRoot root)
         }
     }
 
+    // With the space in our hands (TryBeginReap), on a work item of its own. False when something could not be freed.
+    internal static bool Take(MemoryRoot root, MemorySpace space)
+    {
+        bool whole = true;
+        long freed = 0;
+        foreach (ReapableMemory memory in space.TakeReapables())
+        {
+            try
+            {
+                bool isFree = memory.TryFree();
+                whole &= isFree;
+                if (isFree)
+                {
+                    freed += memory.Charge.Bytes;
+                    memory.Charge.Dispose();
+                }
+            }
+            catch (Exception)
+            {
+                // Not freed: it stays charged until its member exits. The report says how much was reaped.
+                whole = false;
+            }
+        }
+
+        space.NoteReaped(whole);
+        Probe.At(root, ProbePoint.Reaped, space);
+        root.Reports.NoteReaped(space, freed);
+        return whole;
+    }
+
     private sealed class Reaping(MemoryRoot root, MemorySpace space) : IThreadPoolWorkItem
     {
         private ITimer? _timer;
@@ -75,25 +105,7 @@ internal sealed class OomReaper(MemoryRoot root)
         // User code frees the memory: on a work item of its own, so that Tick goes on counting.
         void IThreadPoolWorkItem.Execute()
         {
-            long freed = 0;
-            foreach (ReapableMemory memory in space.TakeReapables())
-            {
-                try
-                {
-                    if (memory.TryFree())
-                    {
-                        freed += memory.Charge.Bytes;
-                        memory.Charge.Dispose();
-                    }
-                }
-                catch (Exception)
-                {
-                    // Not freed: it stays charged until its member exits. The report says how much was reaped.
-                }
-            }
-
-            Probe.At(root, ProbePoint.Reaped, space);
-            root.Reports.NoteReaped(space, freed);
+            Take(root, space);
             Finish(OomOutcome.Reaped);
         }
 

@@ -38,6 +38,9 @@ internal sealed class OomRequest(MemoryRoot root, MemoryMember? asker, long byte
     // Set when a reclaimer was busy with somebody else's request.
     internal bool SawBusy { get; set; }
 
+    // The process was to be stopped because of it; whoever goes on all the same is not told again.
+    internal bool HasPanicked { get; set; }
+
     // The group whose queue this request was last woken from without having been granted yet; its hint must not be
     // lost.
     internal MemoryGroup? HintFrom { get; set; }

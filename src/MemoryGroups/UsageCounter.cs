@@ -196,6 +196,8 @@ internal sealed class UsageCounter(MemoryGroup group, UsageCounter? parent, long
         }
     }
 
+    internal void ResetRefusals() => Interlocked.Exchange(ref _refusals, 0);
+
     // Under the root's guard only.
     internal void AddWaiterLocked(int count) => Interlocked.Add(ref _waiters, count);
 

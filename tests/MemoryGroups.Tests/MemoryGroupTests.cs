@@ -57,12 +57,20 @@ public sealed class MemoryGroupTests
     [InlineData("")]
     [InlineData(" ")]
     [InlineData("a/b")]
+    [InlineData("a\nb")]
+    [InlineData("a\rb")]
+    [InlineData("a\tb")]
+    [InlineData("a\u001bb")]
+    [InlineData("a\u0085b")]
+    [InlineData("a\u2028b")]
+    [InlineData("a\u2029b")]
     public void Name_that_would_break_a_path_is_refused(string name)
     {
         using var world = new World();
 
         Assert.ThrowsAny<ArgumentException>(() => world.Root.CreateGroup(name));
         Assert.ThrowsAny<ArgumentException>(() => world.Root.CreateMember(name));
+        Assert.ThrowsAny<ArgumentException>(() => new MemoryRoot(new MemoryRootOptions { Name = name }));
         Assert.Empty(world.Root.Children);
     }
 

@@ -227,6 +227,31 @@ public sealed class OomKillerSwitchTests
         Assert.All(messages, static one => Assert.Contains("'root'", one.Text, StringComparison.Ordinal));
     }
 
+    // Its owner chose to go on: the request that comes back for a second victim is the same shortage.
+    [Fact]
+    [Requirement("M20")]
+    public void Process_is_to_be_stopped_once_for_each_request_however_often_it_tries_again()
+    {
+        using var world = new World(configure: static options => options with { PanicOnOom = OomPanic.Always });
+        int panics = 0;
+        world.Root.Panicking = _ => panics++;
+        (MemoryMember hog, MemoryMember asker) = Full(world);
+        hog.Uncharge(400);
+        MemoryMember second = hog.Group.CreateMember("second");
+        Assert.True(world.Charge(second, 400).Granted);
+
+        Pending asking = world.Charge(asker, 1000);
+        hog.Dispose();
+        world.Run();
+        Assert.Equal((true, 1), (second.IsKilled, panics));
+        second.Dispose();
+        world.Run();
+        Assert.True(asking.Granted);
+        world.Charge(hog.Group.CreateMember("next"), 10);
+
+        Assert.Equal(2, panics);
+    }
+
     private static (MemoryMember Hog, MemoryMember Asker) Full(World world)
     {
         MemoryGroup tenant = world.Root.CreateGroup("tenant", new MemoryGroupOptions { Max = 1000 });

@@ -59,6 +59,82 @@ public sealed class S003ReserveTests
         Assert.False(victim.TryCharge(10));
     }
 
+    // Whoever hears that the counter fell finds the reserve still lent: it must not be lent twice above one limit.
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    [Requirement("S003-6")]
+    [Requirement("I8")]
+    public void Counter_falls_before_the_reserve_is_repaid(bool exits)
+    {
+        Action? posted = null;
+        using var world = new World(configure: options => options with
+        {
+            OomReserveBytes = 100,
+            PostHook = item =>
+            {
+                posted?.Invoke();
+                options.PostHook!(item);
+            },
+        });
+        MemoryMember victim = Victim(world, "one");
+        Assert.True(world.Charge(victim, 100).Granted);
+        long lent = -1;
+        posted = () => lent = lent < 0 ? world.Root.OomReserveUsed : lent;
+
+        if (exits)
+        {
+            victim.Dispose();
+        }
+        else
+        {
+            victim.Uncharge(1100);
+        }
+
+        Assert.Equal(100, lent);
+        Assert.Equal(0, world.Root.OomReserveUsed);
+    }
+
+    // It was let finish and not killed: its cell was open, and must not keep what repays the reserve.
+    [Fact]
+    [Requirement("S003-6")]
+    [Requirement("M21")]
+    public void Member_that_is_let_finish_repays_with_every_byte_it_returns()
+    {
+        using var world = new World(configure: static options => options with { OomReserveBytes = 100 });
+        MemoryGroup tenant = world.Root.CreateGroup("tenant", new MemoryGroupOptions { Max = Stocked.AmpleLimit });
+        MemoryMember member = tenant.CreateMember("member");
+        member.Charge(1 << 20);
+        MemoryMember sharer = world.Root.CreateGroup("elsewhere").CreateMember(
+            "sharer", new MemoryMemberOptions { Space = member.Space });
+        for (int i = 0; i < 16; i++)
+        {
+            Assert.True(sharer.TryCharge(1 << 16));
+        }
+
+        Assert.True(sharer.Books.Held > 0);
+        member.BeginExit();
+        sharer.BeginExit();
+        world.Root.Stocks.Drain(tenant);
+        MemoryMember other = tenant.CreateMember("other");
+        Assert.True(world.Charge(other, tenant.Max - tenant.Usage).Granted);
+        Assert.True(world.Charge(member, 100).Granted);
+
+        Assert.True(member.Space.IsVictim);
+        Assert.Equal(0, sharer.Books.Held);
+        Assert.False(member.IsKilled || other.IsKilled);
+        Assert.Equal(100, world.Root.OomReserveUsed);
+        other.Uncharge(tenant.Max / 2);
+        for (int i = 0; i < 16; i++)
+        {
+            Assert.True(member.TryCharge(100));
+        }
+
+        Assert.Equal(0, member.Books.Held);
+        member.Uncharge(1000);
+        Assert.Equal(0, world.Root.OomReserveUsed);
+    }
+
     [Fact]
     [Requirement("S003-6")]
     public void Member_that_was_merely_killed_by_request_gets_no_reserve()
