@@ -184,10 +184,9 @@ internal sealed class MemberBooks(MemoryMember member, MemoryGroup group) : Stoc
     // cannot be refused. False when either side is closed, or these books do not hold as much.
     internal bool TryMoveTo(MemberBooks other, long bytes)
     {
-        Subtraction taken = other.Group == Group ? TrySubtractHere(bytes) : Subtraction.Closed;
-        if (taken != Subtraction.Done)
+        if (other.Group != Group || Subtract(bytes, bytes) != bytes)
         {
-            ReportIfLacking(taken, bytes);
+            ReportIfLacking(bytes);
             return false;
         }
 
@@ -324,33 +323,29 @@ internal sealed class MemberBooks(MemoryMember member, MemoryGroup group) : Stoc
     // is in other books of the same member, if it has moved: its raw uncharges took from here what was charged there.
     private bool TrySubtractDrawn(long bytes)
     {
-        switch (TrySubtractHere(bytes))
+        if (Subtract(bytes, bytes) == bytes)
         {
-            case Subtraction.Done:
-                return true;
-            case Subtraction.Lacking when Member.HasMoved:
-                Member.ReturnToAny(bytes - ReturnUpTo(bytes));
-                return false;
-            case var taken:
-                ReportIfLacking(taken, bytes);
-                return false;
+            return true;
         }
+
+        if (Member.HasMoved)
+        {
+            Member.ReturnToAny(bytes - ReturnUpTo(bytes));
+        }
+
+        ReportIfLacking(bytes);
+        return false;
     }
 
-    // No error when the member has moved: what is lacking here may be in its other books.
-    private void ReportIfLacking(Subtraction taken, long bytes)
+    // No error when the books are closed; nor when the member has moved, for its other books may have it.
+    private void ReportIfLacking(long bytes)
     {
-        if (taken == Subtraction.Lacking && !Member.HasMoved)
+        if (Volatile.Read(ref _drawn) is >= 0 and var drawn && bytes > drawn && !Member.HasMoved)
         {
             Group.Root.Books.Report(
-                $"member '{Member.Path}' uncharged {bytes} bytes but has only {Volatile.Read(ref _drawn)}; "
-                + "nothing was uncharged");
+                $"member '{Member.Path}' uncharged {bytes} bytes but has only {drawn}; nothing was uncharged");
         }
     }
-
-    private Subtraction TrySubtractHere(long bytes) => Subtract(bytes, bytes) == bytes ? Subtraction.Done
-        : Volatile.Read(ref _drawn) == Closed ? Subtraction.Closed
-        : Subtraction.Lacking;
 
     // Takes off what is there, at most so much; -1 when that is less than the least, or the books are closed.
     private long Subtract(long atLeast, long bytes)
@@ -401,12 +396,5 @@ internal sealed class MemberBooks(MemoryMember member, MemoryGroup group) : Stoc
         }
 
         return 0;
-    }
-
-    private enum Subtraction
-    {
-        Done,
-        Lacking,
-        Closed,
     }
 }

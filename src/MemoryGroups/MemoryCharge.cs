@@ -160,9 +160,12 @@ public sealed class MemoryCharge : IDisposable
             return null;
         }
 
-        if (bytes == 0 || _books.TryMoveTo(to, bytes))
+        // Without bytes of its own it may be of another group than the later one.
+        bool onlyLater = bytes == 0 && later is not null;
+        if (onlyLater || _books.TryMoveTo(to, bytes))
         {
-            return new MemoryCharge(to, bytes) { _later = later?.TryTransfer(to) };
+            MemoryCharge? moved = later?.TryTransfer(to);
+            return onlyLater ? moved : new MemoryCharge(to, bytes) { _later = moved };
         }
 
         Return(bytes);
