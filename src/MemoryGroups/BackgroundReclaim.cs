@@ -1,20 +1,29 @@
 // Reclaim that nobody waits for: of the root when its free bytes fall below LOW, up to HIGH; of a group whose High was
 // set below its usage, down to High. Ends there, or when nothing comes.
 //
-// It kills nobody and blocks nobody, and at most one run of each is under way. Follows kswapd in mm/vmscan.c and
+// It kills nobody and blocks nobody, and at most one run of each is under way. A request that may not reclaim has a run
+// of the root made for its bytes, too, before anybody is killed for it. Follows kswapd in mm/vmscan.c and
 // memory_high_write in mm/memcontrol.c.
 namespace MemoryGroups;
 
 internal sealed class BackgroundReclaim(MemoryGroup group) : IThreadPoolWorkItem
 {
     private bool _running;
+    private long _wanted;
 
-    internal void Start()
+    internal bool IsRunning => Volatile.Read(ref _running);
+
+    // Answers whether this call started a run, which then tries to have as many bytes free above HIGH.
+    internal bool Start(long wanted = 0)
     {
-        if (group.ReclaimersInSubtree > 0 && !Interlocked.Exchange(ref _running, true))
+        if (group.ReclaimersInSubtree == 0 || Interlocked.Exchange(ref _running, true))
         {
-            group.Root.Post(this);
+            return false;
         }
+
+        _wanted = wanted;
+        group.Root.Post(this);
+        return true;
     }
 
     void IThreadPoolWorkItem.Execute() => _ = RunAsync();
@@ -45,5 +54,5 @@ internal sealed class BackgroundReclaim(MemoryGroup group) : IThreadPoolWorkItem
     }
 
     private long Missing =>
-        group == group.Root ? -group.Counter.Room(group.Root.HighWatermark) : group.Usage - group.High;
+        group == group.Root ? _wanted - group.Counter.Room(group.Root.HighWatermark) : group.Usage - group.High;
 }

@@ -15,7 +15,8 @@ public enum ChargeFlags
     NoWait = 1 << 0,
 
     /// <summary>
-    /// Runs no reclaimers: for callers that hold something a reclaimer needs. May still end in a kill.
+    /// Runs no reclaimers: for callers that hold something a reclaimer needs. May still end in a kill; at a full root
+    /// only after others have reclaimed in the background.
     /// </summary>
     NoReclaim = 1 << 1,
 

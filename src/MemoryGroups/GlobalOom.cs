@@ -102,9 +102,17 @@ internal static class GlobalOom
             return new Result(false, true, OomVerdict.NoVictim);
         }
 
-        return new Result(false, false, freed > 0 || request.FitsIn(root)
-            ? OomVerdict.Retry
-            : root.OomKiller.ChooseAndKill(kill, ranking));
+        if (freed > 0 || request.FitsIn(root))
+        {
+            return new Result(false, false, OomVerdict.Retry);
+        }
+
+        OomVerdict verdict = root.OomKiller.ChooseAndKill(kill, ranking);
+
+        // What must not fail does not wait for the victim either, as long as the reserve below MIN has the bytes (M35).
+        bool granted = verdict == OomVerdict.Retry && request.Has(ChargeFlags.NoFail)
+            && books.TryDraw(request.Bytes, rootFloor: 0, out _);
+        return new Result(granted, false, verdict);
     }
 
     // Sleeps at the root until something changes there, at most for the given time. Not marked: a full root is not an

@@ -261,6 +261,20 @@ public sealed class MemoryRoot : MemoryGroup
         }
     }
 
+    // A request that may not reclaim leaves it to others: once a run is made for its bytes, and while one is under way
+    // nobody is killed for it. False when nobody reclaims for it, or not any more.
+    internal bool LeavesReclaimToOthers(OomRequest request)
+    {
+        if (!request.Has(ChargeFlags.NoReclaim))
+        {
+            return false;
+        }
+
+        request.HasLeftReclaimToOthers |= !_background.IsRunning && !request.HasLeftReclaimToOthers
+            && _background.Start(request.Bytes);
+        return _background.IsRunning;
+    }
+
     internal void Panic(string message)
     {
         if (Panicking is { } panicking)

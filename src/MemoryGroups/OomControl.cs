@@ -34,8 +34,8 @@ public sealed class OomControl
     /// When true, an OOM of this group kills nobody: requests wait until memory is freed, the limit is raised, or this
     /// is set to false. A new group takes the value of its parent at that moment. Default false.
     /// </summary>
-    /// <exception cref="InvalidOperationException">Set on the root; use <see
-    /// cref="OomKiller.DisableAsync"/>.</exception>
+    /// <exception cref="InvalidOperationException">Set on the root; use
+    /// <see cref="OomKiller.DisableAsync(TimeSpan, CancellationToken)"/>.</exception>
     public bool KillDisabled
     {
         get => Volatile.Read(ref _killDisabled);

@@ -14,6 +14,9 @@ namespace MemoryGroups;
 /// <remarks>Thread safety: all members may be used from any thread.</remarks>
 public sealed class OomKiller
 {
+    /// <summary>How long disabling waits for victims when nobody says otherwise: 20 seconds.</summary>
+    public static readonly TimeSpan DefaultDisableTimeout = TimeSpan.FromSeconds(20);
+
     private readonly MemoryRoot _root;
 
     // Guarded by the root's guard.
@@ -41,10 +44,21 @@ public sealed class OomKiller
     internal KillLock KillLock => _root.KillLock;
 
     /// <summary>
+    /// Stops all killing, and waits until every victim has exited, at most for <see cref="DefaultDisableTimeout"/>.
+    /// While it is off, a full group or root refuses charges.
+    /// </summary>
+    /// <param name="cancellationToken">Gives up.</param>
+    /// <returns>
+    /// True when the killer is off and no victim is left. False on timeout or cancellation: the killer is on again.
+    /// </returns>
+    public ValueTask<bool> DisableAsync(CancellationToken cancellationToken = default) =>
+        DisableAsync(DefaultDisableTimeout, cancellationToken);
+
+    /// <summary>
     /// Stops all killing, and waits until every victim has exited. While it is off, a full group or root refuses
     /// charges.
     /// </summary>
-    /// <param name="timeout">How long to wait for victims: 0 to 49 days; the kernel uses 20 seconds.</param>
+    /// <param name="timeout">How long to wait for victims: 0 to 49 days.</param>
     /// <param name="cancellationToken">Gives up.</param>
     /// <returns>
     /// True when the killer is off and no victim is left. False on timeout or cancellation: the killer is on again.
@@ -222,6 +236,12 @@ public sealed class OomKiller
             // It only needs the reserve to finish; no kill is counted (M20, M21).
             kill.LetFinish(asker);
             return OomVerdict.Retry;
+        }
+
+        // Only for the root: in a group such a request would retry for ever where nobody else reclaims (B12).
+        if (kill.Scene.IsGlobal && _root.LeavesReclaimToOthers(kill.Request))
+        {
+            return OomVerdict.Unsettled;
         }
 
         kill.StopSystemIfTold();

@@ -41,6 +41,9 @@ internal sealed class OomRequest(MemoryRoot root, MemoryMember? asker, long byte
     // The process was to be stopped because of it; whoever goes on all the same is not told again.
     internal bool HasPanicked { get; set; }
 
+    // Set when background reclaim was started for it, because it may not reclaim itself: once for each request.
+    internal bool HasLeftReclaimToOthers { get; set; }
+
     // The group whose queue this request was last woken from without having been granted yet; its hint must not be
     // lost.
     internal MemoryGroup? HintFrom { get; set; }

@@ -222,6 +222,7 @@ public sealed class ChargeFlagsTests
     [Fact]
     [Requirement("T51")]
     [Requirement("M8")]
+    [Requirement("M13")]
     public void Costly_request_is_refused_without_event_or_kill_and_the_next_smaller_one_kills()
     {
         using var scene = new Scene();

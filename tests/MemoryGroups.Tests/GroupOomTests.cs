@@ -41,6 +41,8 @@ public sealed class GroupOomTests
         Pending asking = world.Charge(asker, 100);
 
         Assert.Equal(ChargeRefusal.NoVictim, asking.Failed<MemoryLimitExceededException>().Reason);
+        Assert.False(asker.IsKilled);
+        Assert.Single(world.Trace, ProbePoint.BeforeKillLock);
         Assert.Equal(1, group.Events.Current.Oom);
         Assert.Equal(0, group.Events.Current.OomKill);
         hog.Uncharge(100);

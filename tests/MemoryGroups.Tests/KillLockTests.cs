@@ -138,6 +138,7 @@ public sealed class KillLockTests
     }
 
     [Fact]
+    [Requirement("M14")]
     public void Two_groups_in_oom_kill_one_after_the_other()
     {
         using var world = new World();

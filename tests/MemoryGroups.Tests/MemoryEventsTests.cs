@@ -60,6 +60,7 @@ public sealed class MemoryEventsTests
 
     [Fact]
     [Requirement("M10")]
+    [Requirement("D8")]
     public void Max_counts_each_refused_round_and_waits_each_sleep_but_oom_each_acquire()
     {
         using var world = new World();
@@ -93,6 +94,26 @@ public sealed class MemoryEventsTests
         Assert.Equal(1, tenant.Events.Local.OomGroupKill);
         Assert.Equal(0, session.Events.Local.OomGroupKill);
         Assert.Equal(0, session.Events.Current.OomGroupKill);
+    }
+
+    [Fact]
+    [Requirement("M47")]
+    public void Every_kind_counts_at_its_group_and_at_all_above_but_the_root()
+    {
+        using var world = new World();
+        MemoryGroup[] levels = Levels(world, limitedAt: 3);
+        foreach (MemoryEvent kind in Enum.GetValues<MemoryEvent>())
+        {
+            for (int times = 0; times <= (int)kind; times++)
+            {
+                levels[2].Events.Raise(kind);
+            }
+        }
+
+        var all = new MemoryEventCounts(Low: 1, High: 2, Max: 3, Oom: 4, OomKill: 5, OomGroupKill: 6, Waits: 7);
+        Assert.Equal([all, all, all, default], levels.Select(static level => level.Events.Current));
+        Assert.Equal([default, default, all, default], levels.Select(static level => level.Events.Local));
+        Assert.Equal((default, default), (world.Root.Events.Current, world.Root.Events.Local));
     }
 
     // I13: a reader that compares must never see more events in a group than in its subtree.

@@ -56,6 +56,7 @@ public sealed class MemorySpaceTests
 
     [Fact]
     [Requirement("M32")]
+    [Requirement("T74")]
     public void Every_pin_has_to_be_let_go_before_the_space_is_reaped_and_none_is_granted_after()
     {
         using var world = new World();
@@ -78,6 +79,7 @@ public sealed class MemorySpaceTests
 
     [Fact]
     [Requirement("M32")]
+    [Requirement("T74")]
     public void Access_to_a_reaped_space_whose_members_are_gone_fails_clearly()
     {
         using var world = new World();

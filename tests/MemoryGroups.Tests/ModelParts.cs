@@ -196,6 +196,8 @@ internal sealed class ModelRequest(
 
     public bool SkippedLow { get; set; }
 
+    public bool LeftToOthers { get; set; }
+
     public int Rounds { get; set; }
 
     public int Passed { get; set; }

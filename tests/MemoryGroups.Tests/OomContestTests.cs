@@ -56,6 +56,7 @@ public sealed class OomContestTests
     }
 
     [Fact]
+    [Requirement("M33")]
     public void Victim_that_does_not_go_is_hidden_and_another_one_dies()
     {
         using var world = new World();

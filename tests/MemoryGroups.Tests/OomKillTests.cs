@@ -52,6 +52,7 @@ public sealed class OomKillTests
     [Fact]
     [Requirement("T37")]
     [Requirement("M29")]
+    [Requirement("D7")]
     public void Member_that_is_never_killed_is_spared_and_two_deaths_count_two()
     {
         using var world = new World();

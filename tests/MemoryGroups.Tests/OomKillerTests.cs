@@ -119,6 +119,7 @@ public sealed class OomKillerTests
     [Fact]
     [Requirement("B10")]
     [Requirement("M17")]
+    [Requirement("M14")]
     public void Memory_that_came_back_while_waiting_for_the_kill_lock_spares_the_next_victim()
     {
         using var world = new World();
@@ -189,6 +190,7 @@ public sealed class OomKillerTests
     [Requirement("T50")]
     [Requirement("M20")]
     [Requirement("B14")]
+    [Requirement("M19")]
     public void Killed_asker_that_reaches_the_killer_is_let_finish_and_its_larger_sibling_lives()
     {
         using var world = new World();
@@ -326,6 +328,7 @@ public sealed class OomKillerTests
     }
 
     [Fact]
+    [Requirement("M20")]
     public void Root_option_kills_the_member_that_asked_but_only_for_the_roots_own_oom()
     {
         using var world = new World(1000, static options => options with { KillAllocatingMember = true });

@@ -6,6 +6,7 @@ public sealed class OomReaperTests
     [Fact]
     [Requirement("T74")]
     [Requirement("B22")]
+    [Requirement("M31")]
     public void Victim_is_left_alone_for_two_seconds_and_then_loses_what_it_registered()
     {
         using var world = new World();
@@ -32,6 +33,7 @@ public sealed class OomReaperTests
     [Fact]
     [Requirement("T75")]
     [Requirement("B22")]
+    [Requirement("M31")]
     public void Victim_that_exits_after_a_second_is_not_reaped()
     {
         using var world = new World();
@@ -53,6 +55,7 @@ public sealed class OomReaperTests
     [Fact]
     [Requirement("T75")]
     [Requirement("B19")]
+    [Requirement("M31")]
     public void Space_queued_several_times_is_reaped_once()
     {
         using var world = new World();
@@ -118,6 +121,7 @@ public sealed class OomReaperTests
 
     [Fact]
     [Requirement("T74")]
+    [Requirement("M32")]
     public void Memory_that_cannot_be_freed_or_throws_stays_charged_and_the_rest_is_taken()
     {
         using var world = new World();

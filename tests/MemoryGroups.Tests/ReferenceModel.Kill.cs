@@ -7,6 +7,50 @@ internal sealed partial class ReferenceModel
 
     // ---- killing
 
+    private IEnumerable<ModelSleep> GlobalOom(ModelRequest request)
+    {
+        ModelMember member = request.Member!;
+        if (Refuser(member, request.Bytes, Math.Max(Floor(request), HighWatermark)) is null)
+        {
+            request.Granted = true;
+            yield break;
+        }
+
+        if (member.Dumps > 0 || request.Has(ChargeFlags.Confined) || StorageSuspended)
+        {
+            Refuse(request, ChargeRefusal.Gate);
+            yield break;
+        }
+
+        bool fits = FitsIn(request, Root);
+        request.Verdict = fits ? OomVerdict.Retry : ChooseAndKill(request, Root);
+        if (!fits && request.Verdict == OomVerdict.Retry && request.Has(ChargeFlags.NoFail)
+            && Refuser(member, request.Bytes, 0) is null)
+        {
+            // All of the reserve, once somebody was killed (M35).
+            request.Granted = true;
+            yield break;
+        }
+
+        if (request.Verdict == OomVerdict.Unsettled)
+        {
+            foreach (ModelSleep sleep in Pause(request, Root, 10, () => !FitsIn(request, Root)))
+            {
+                yield return sleep;
+            }
+        }
+        else if (request.Verdict == OomVerdict.Retry && HasVictim(Root))
+        {
+            foreach (ModelSleep sleep in Pause(
+                request, Root, null, () => !FitsIn(request, Root) && HasVictim(Root) && !member.MayUseReserve))
+            {
+                yield return sleep;
+            }
+        }
+
+        Obey(request);
+    }
+
     private OomVerdict ChooseAndKill(ModelRequest request, ModelGroup group)
     {
         if (KillerDisabled)
@@ -27,6 +71,11 @@ internal sealed partial class ReferenceModel
             }
 
             return OomVerdict.Retry;
+        }
+
+        if (group.Parent is null && LeavesReclaimToOthers(request))
+        {
+            return OomVerdict.Unsettled;
         }
 
         if (HasVictim(group))

@@ -269,34 +269,6 @@ internal sealed partial class ReferenceModel
         Obey(request);
     }
 
-    private IEnumerable<ModelSleep> GlobalOom(ModelRequest request)
-    {
-        ModelMember member = request.Member!;
-        if (Refuser(member, request.Bytes, Math.Max(Floor(request), HighWatermark)) is null)
-        {
-            request.Granted = true;
-            yield break;
-        }
-
-        if (member.Dumps > 0 || request.Has(ChargeFlags.Confined) || StorageSuspended)
-        {
-            Refuse(request, ChargeRefusal.Gate);
-            yield break;
-        }
-
-        request.Verdict = FitsIn(request, Root) ? OomVerdict.Retry : ChooseAndKill(request, Root);
-        if (request.Verdict == OomVerdict.Retry && HasVictim(Root))
-        {
-            foreach (ModelSleep sleep in Pause(
-                request, Root, null, () => !FitsIn(request, Root) && HasVictim(Root) && !member.MayUseReserve))
-            {
-                yield return sleep;
-            }
-        }
-
-        Obey(request);
-    }
-
     // ---- waking
 
     // A counter fell: oldest first, who fits into what the others leave; above as well. Passing over makes old.

@@ -335,12 +335,34 @@ internal sealed partial class ReferenceModel
 
     private void StartBackground()
     {
-        if (LowWatermark > 0 && Root.Room(LowWatermark) < 0 && !Root.InBackground
-            && Root.Tree().Exists(static group => group.Caches.Count > 0))
+        if (LowWatermark > 0 && Root.Room(LowWatermark) < 0)
         {
-            Root.InBackground = true;
-            _ready.Enqueue(() => Start(Background(NewRequest(null, 0), Root, () => -Root.Room(HighWatermark))));
+            StartBackground(0);
         }
+    }
+
+    private bool StartBackground(long wanted)
+    {
+        if (Root.InBackground || !Root.Tree().Exists(static group => group.Caches.Count > 0))
+        {
+            return false;
+        }
+
+        Root.InBackground = true;
+        _ready.Enqueue(() => Start(Background(NewRequest(null, 0), Root, () => wanted - Root.Room(HighWatermark))));
+        return true;
+    }
+
+    // A request that may not reclaim kills nobody while others reclaim, for it or for themselves (M20).
+    private bool LeavesReclaimToOthers(ModelRequest request)
+    {
+        if (!request.Has(ChargeFlags.NoReclaim))
+        {
+            return false;
+        }
+
+        request.LeftToOthers = request.LeftToOthers || StartBackground(request.Bytes);
+        return Root.InBackground;
     }
 
     private IEnumerable<ModelSleep> Background(ModelRequest request, ModelGroup group, Func<long> missing)

@@ -138,6 +138,7 @@ public sealed class S000ExitPathTests
     [Requirement("B07")]
     [InlineData(Blow.Cancel)]
     [InlineData(Blow.Throw)]
+    [Requirement("M15")]
     public void Failure_that_the_caller_swallows_leaves_no_oom_state_behind(Blow blow)
     {
         using var world = new World();

@@ -181,6 +181,7 @@ public sealed class S000LockTests
 
     [Fact]
     [Requirement("S000-12")]
+    [Requirement("M14")]
     public void Winner_is_neither_queued_nor_marked_while_it_kills_but_holds_the_lock()
     {
         using var world = new World();
@@ -203,6 +204,7 @@ public sealed class S000LockTests
     [Requirement("S000-14")]
     [InlineData(false)]
     [InlineData(true)]
+    [Requirement("M15")]
     public void Switch_is_read_after_the_trylock_and_does_not_change_who_notifies(bool disabledAtFirst)
     {
         using var world = new World();
@@ -221,6 +223,7 @@ public sealed class S000LockTests
 
     [Fact]
     [Requirement("S000-21")]
+    [Requirement("M15")]
     public void Winner_that_sleeps_keeps_the_lock_until_it_has_its_bytes_and_wakes_after_the_release()
     {
         using var world = new World();

@@ -76,6 +76,7 @@ public sealed class S000WaitTests
 
     [Fact]
     [Requirement("S000-9")]
+    [Requirement("M14")]
     public void Winner_queues_marks_tries_notifies_and_kills_in_this_order()
     {
         using var world = new World();
@@ -188,6 +189,7 @@ public sealed class S000WaitTests
     [Requirement("S000-17")]
     [Requirement("T56")]
     [Requirement("B04")]
+    [Requirement("D2")]
     public void Contender_that_comes_after_the_victims_last_uncharge_is_woken_by_the_release()
     {
         using var world = new World();

@@ -11,6 +11,7 @@ public sealed class S000WakeFilterTests
     [InlineData("B", "ABCD")]
     [InlineData("E", "AE")]
     [InlineData("A", "ABCDE")]
+    [Requirement("M16")]
     public void Event_reaches_the_waiters_at_its_group_above_and_below_only(string at, string heard)
     {
         using var tree = new FullTree();
@@ -26,6 +27,7 @@ public sealed class S000WakeFilterTests
     [InlineData("C", "ABC")]
     [InlineData("B", "AB")]
     [InlineData("E", "AE")]
+    [Requirement("M16")]
     public void Uncharge_reaches_the_waiters_whose_counters_fell(string at, string heard)
     {
         using var tree = new FullTree();
@@ -74,6 +76,7 @@ public sealed class S000WakeFilterTests
     [InlineData("raise the limit")]
     [InlineData("enable the killer")]
     [InlineData("free memory")]
+    [Requirement("M16")]
     public void Sleepers_of_a_disabled_killer_resume_each_time(string way)
     {
         using var world = new World();
@@ -107,6 +110,7 @@ public sealed class S000WakeFilterTests
 
     [Fact]
     [Requirement("T59")]
+    [Requirement("M16")]
     public void Lowering_the_limit_wakes_nobody()
     {
         using var tree = new FullTree();

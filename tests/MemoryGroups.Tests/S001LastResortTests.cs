@@ -7,6 +7,7 @@ public sealed class S001LastResortTests
     [Requirement("S001-1")]
     [Requirement("S001-2")]
     [Requirement("T72")]
+    [Requirement("D3")]
     public void Sleeping_reclaimer_stops_nobody_else()
     {
         using var world = new World(2000);
@@ -170,6 +171,8 @@ public sealed class S001LastResortTests
     [Fact]
     [Requirement("S001-6")]
     [Requirement("S001-17")]
+    [Requirement("D4")]
+    [Requirement("M20")]
     public void Memory_freed_by_the_chain_vetoes_the_kill_of_this_round_even_when_it_is_too_little()
     {
         using var world = new World(1000);

@@ -7,6 +7,7 @@ public sealed class S003ReserveTests
     [Requirement("S003-6")]
     [Requirement("B26")]
     [Requirement("B13")]
+    [Requirement("D6")]
     public void Victims_together_overdraw_no_more_than_the_reserve()
     {
         using var world = new World(configure: static options => options with { OomReserveBytes = 100 });
@@ -137,6 +138,7 @@ public sealed class S003ReserveTests
 
     [Fact]
     [Requirement("S003-6")]
+    [Requirement("D6")]
     public void Member_that_was_merely_killed_by_request_gets_no_reserve()
     {
         using var world = new World(configure: static options => options with { OomReserveBytes = 100 });
@@ -223,6 +225,7 @@ public sealed class S003ReserveTests
     [Fact]
     [Requirement("S003-6")]
     [Requirement("B13")]
+    [Requirement("D6")]
     public void Exiting_member_in_a_full_group_is_let_finish_within_the_reserve_and_nobody_is_killed()
     {
         using var world = new World(configure: static options => options with { OomReserveBytes = 100 });

@@ -26,6 +26,8 @@ public sealed class S003VictimTests
     [Fact]
     [Requirement("S003-1")]
     [Requirement("S003-9")]
+    [Requirement("M23")]
+    [Requirement("M30")]
     public async Task Hidden_victim_blocks_no_selection_but_still_holds_up_the_disabling()
     {
         using var world = new World();
@@ -55,6 +57,8 @@ public sealed class S003VictimTests
     [Requirement("S003-3")]
     [Requirement("S003-8")]
     [Requirement("T47")]
+    [Requirement("D5")]
+    [Requirement("M27")]
     public void Members_of_a_shared_space_die_together_and_are_counted_once_at_its_owner()
     {
         using var world = new World();
@@ -137,6 +141,9 @@ public sealed class S003VictimTests
     [Fact]
     [Requirement("S003-9")]
     [Requirement("T78")]
+    [Requirement("M30")]
+    [Requirement("M38")]
+    [Requirement("D5")]
     public async Task Disabling_waits_until_the_last_member_of_the_space_has_exited()
     {
         using var world = new World();
@@ -162,6 +169,7 @@ public sealed class S003VictimTests
     [Requirement("S003-10")]
     [Requirement("S003-12")]
     [Requirement("B25")]
+    [Requirement("M30")]
     public void Kill_thaws_every_member_of_the_space_also_in_other_groups()
     {
         using var world = new World();
@@ -188,6 +196,8 @@ public sealed class S003VictimTests
     [Fact]
     [Requirement("S003-11")]
     [Requirement("T49")]
+    [Requirement("M14")]
+    [Requirement("M23")]
     public void Victim_in_flight_keeps_a_hundred_askers_from_killing_until_it_is_hidden()
     {
         using var world = new World();
@@ -221,6 +231,7 @@ public sealed class S003VictimTests
 
     [Fact]
     [Requirement("S003-11")]
+    [Requirement("M23")]
     public void Victim_in_a_disjoint_subtree_keeps_nobody_from_killing()
     {
         using var world = new World();
@@ -268,6 +279,7 @@ public sealed class S003VictimTests
     [InlineData(true)]
     [InlineData(false)]
     [Requirement("B23")]
+    [Requirement("M30")]
     public void Victims_in_flight_end_at_zero_whether_they_exit_before_or_after_being_hidden(bool before)
     {
         using var world = new World();

@@ -191,6 +191,7 @@ public sealed class S004NotificationTests
 
     [Fact]
     [Requirement("S004-10")]
+    [Requirement("D9")]
     public void Root_takes_registrations_and_never_tells_them()
     {
         using var world = new World(capacity: 1000);
@@ -263,6 +264,7 @@ public sealed class S004NotificationTests
 
     [Fact]
     [Requirement("T67")]
+    [Requirement("M18")]
     public void Killer_switch_is_copied_at_creation_and_not_followed()
     {
         using var world = new World();

@@ -19,6 +19,7 @@ public sealed class WatermarkTests
     [InlineData(1000, ChargeFlags.NoReserve | ChargeFlags.FromReclaim, Asker.Ordinary)]
     [InlineData(0, ChargeFlags.FromReclaim, Asker.Ordinary)]
     [Requirement("T73")]
+    [Requirement("M36")]
     public void Request_is_granted_only_while_more_than_its_floor_is_free(long floor, ChargeFlags flags, Asker kind)
     {
         using var world = new World(100_000, static options => options with { MinWatermarkBytes = 1000 });
