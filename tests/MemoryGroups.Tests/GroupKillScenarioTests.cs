@@ -92,6 +92,25 @@ public sealed class GroupKillScenarioTests
         Assert.Equal((1, 0), (above.Events.Current.OomKill, above.Events.Current.OomGroupKill));
     }
 
+    [Fact]
+    [Requirement("M28")]
+    public void Victim_that_is_outside_the_refusing_group_by_now_dies_alone_whatever_its_group_says()
+    {
+        using var world = new World();
+        MemoryGroup refusing = world.Root.CreateGroup("refusing", new MemoryGroupOptions { KillWholeGroup = true });
+        MemoryMember stayed = Obedient(refusing, "stayed", 1000);
+        MemoryGroup elsewhere = world.Root.CreateGroup("elsewhere", new MemoryGroupOptions { KillWholeGroup = true });
+        MemoryMember neighbour = Obedient(elsewhere, "neighbour", 1000);
+        MemoryMember victim = Obedient(elsewhere, "victim", 1000);
+        var request = new OomRequest(world.Root, null, 100, ChargeFlags.None, TimeSpan.Zero);
+
+        OomReport? report = new OomKill(request, refusing, "a test").Execute(new OomCandidate(victim, 1000, "a test"));
+
+        Assert.Equal("root/elsewhere/victim", report?.VictimPath);
+        Assert.Equal((true, false, false), (victim.IsKilled, neighbour.IsKilled, stayed.IsKilled));
+        Assert.Equal((1, 0), (elsewhere.Events.Current.OomKill, elsewhere.Events.Current.OomGroupKill));
+    }
+
     // Wants 100 MB, one at a time, and gets as far as its group lets it.
     private static void Grow(World world, MemoryGroup group)
     {

@@ -19,11 +19,11 @@ public sealed class S001GlobalOomTests
             hog.Uncharge(300);
             return 300;
         }));
-        world.Once(ProbePoint.BeforeKillLock, () => order.Add("kill lock"));
+        world.Once(ProbePoint.BeforeKillLock, () => order.Add($"kill lock, granted so far: {asker.Usage}"));
 
         Assert.True(world.Charge(asker, 200).Granted);
 
-        Assert.Equal(["chain, kill lock held: False", "kill lock"], order);
+        Assert.Equal(["chain, kill lock held: False", "kill lock, granted so far: 0"], order);
         Assert.False(hog.IsKilled);
         Assert.Equal(0, world.Root.Reports.Count);
         world.AssertQuiet(leftAtRoot: 900);
