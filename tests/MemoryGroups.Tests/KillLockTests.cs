@@ -159,6 +159,31 @@ public sealed class KillLockTests
         Assert.True(rightHog.IsKilled);
     }
 
+    [Fact]
+    [Requirement("M14")]
+    [Requirement("M23")]
+    public void Victim_that_somebody_else_made_while_the_lock_was_awaited_spares_the_next_one()
+    {
+        using var world = new World();
+        MemoryGroup group = world.Root.CreateGroup("group", new MemoryGroupOptions { Max = 1000 });
+        MemoryMember large = group.CreateMember("large");
+        MemoryMember small = group.CreateMember("small");
+        Assert.True(large.TryCharge(600) && small.TryCharge(400));
+        Assert.True(world.Root.KillLock.TryAcquire());
+        Task<OomReport?> administrator = world.Root.OomKiller.KillNowAsync().AsTask();
+        Pending asking = FullGroup.Ask(world, group, 100);
+
+        world.Root.KillLock.Release();
+        world.Run();
+
+        Assert.True(administrator.IsCompletedSuccessfully);
+        Assert.Equal((true, false), (large.IsKilled, small.IsKilled));
+        Assert.Equal(1, group.Events.Current.OomKill);
+        large.Dispose();
+        world.Run();
+        Assert.True(asking.Granted);
+    }
+
     private static WakeReason? Answer(Task<WakeReason> task) =>
         task.IsCompleted ? task.GetAwaiter().GetResult() : null;
 
