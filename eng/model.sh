@@ -96,6 +96,11 @@ for tree in fork chain; do
   check holds "queue-listen-$tree" $shape QUEUE KILL_DISABLED LISTEN
 done
 
+# With fairness everybody's charge ends: no endless round of retries either (I10).
+check holds liveness-fork TREE HOARD LIVENESS
+check holds liveness-chain CHAIN HOARD LIVENESS
+check found liveness-mutant HOARD LIVENESS NO_WAKE_AT_EXIT
+
 mutant() { check found "mutant-$1" "$@"; }
 
 mutant TRYLOCK_BEFORE_QUEUE HOG CANCEL
