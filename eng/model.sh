@@ -93,7 +93,7 @@ for tree in fork chain; do
   check holds "hoard-cut-$tree" $shape HOARD CUT_TO=2
   check holds "queue-$tree" $shape QUEUE KILL_DISABLED
   check holds "queue-cancel-$tree" $shape QUEUE KILL_DISABLED CANCEL
-  check holds "queue-listen-$tree" $shape QUEUE KILL_DISABLED LISTEN
+  check holds "hoard-listen-$tree" $shape HOARD LISTEN
 done
 
 # With fairness everybody's charge ends: no endless round of retries either (I10).
@@ -107,7 +107,7 @@ mutant TRYLOCK_BEFORE_QUEUE HOG CANCEL
 mutant NO_WAKE_AFTER_RELEASE HOG CANCEL
 mutant WAKE_BEFORE_RELEASE HOG CANCEL
 mutant NO_MARGIN_RECHECK QUEUE KILL_DISABLED
-mutant MARK_AFTER_TRYLOCK QUEUE KILL_DISABLED LISTEN
+mutant MARK_AFTER_TRYLOCK HOARD LISTEN
 mutant RELEASE_CLEARS_ANOTHERS_HOLD HOG
 mutant UNCHARGE_FORGETS_WAKE QUEUE KILL_DISABLED
 mutant WAKE_BEFORE_COUNTER_FALLS QUEUE KILL_DISABLED

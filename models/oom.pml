@@ -731,8 +731,12 @@ inline scene() {
 #endif
 #if defined(QUEUE)
   /* Nobody holds anything while it asks: every sleeper is served by those before it. */
+#if defined(CANCEL)
+  ask[0] = 2;
+#else
   select(i : 1 .. 2);
   ask[0] = i;
+#endif
   member(0, 1, 0, ask[0], false);
   member(1, home[1], 0, 2, false);
   member(2, 2, 0, 2, false)
@@ -763,8 +767,7 @@ init {
   atomic {
     scene();
 #ifdef LISTEN
-    select(i : 0 .. 2);
-    ear = i;
+    ear = home[1];
     run Listener();
 #endif
 #ifdef CANCEL
