@@ -38,7 +38,8 @@ public sealed class NamedScheduleTests
     public void Overlapping_ooms_have_one_owner_and_disjoint_ones_two()
     {
         using var world = new World();
-        MemoryGroup parent = world.Root.CreateGroup("parent", new MemoryGroupOptions { Max = 1800, KillDisabled = true });
+        var sleepy = new MemoryGroupOptions { Max = 1800, KillDisabled = true };
+        MemoryGroup parent = world.Root.CreateGroup("parent", sleepy);
         MemoryGroup left = parent.CreateGroup("left", FullGroup.Sleepy);
         MemoryGroup right = parent.CreateGroup("right", new MemoryGroupOptions { Max = 800, KillDisabled = true });
         MemoryMember hog = FullGroup.Fill(world, left);

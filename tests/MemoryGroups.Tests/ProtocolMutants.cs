@@ -1,5 +1,5 @@
-// What is broken in each mutant of the protocol. Texts are exact: a change of the core that touches one has to bring its
-// mutant along.
+// What is broken in each mutant of the protocol. Texts are exact: a change of the core that touches one has to bring
+// its mutant along.
 namespace MemoryGroups.Tests;
 
 internal sealed record ProtocolMutant(string Name, params Replacement[] Replacements);
@@ -145,7 +145,8 @@ internal static class ProtocolMutants
             new Replacement(
                 Contest,
                 "        Unmark();\n        LeaveQueue();\n        if (!_locked)",
-                "        if (!_request.Cancel.IsCancellationRequested) Unmark();\n        LeaveQueue();\n        if (!_locked)")),
+                "        if (!_request.Cancel.IsCancellationRequested) { Unmark(); }\n"
+                + "        LeaveQueue();\n        if (!_locked)")),
         new(
             "hint lost",
             new Replacement(

@@ -57,7 +57,8 @@ internal sealed class ScheduledChecks(ScheduledCase scheduled)
         Visit(Root, static (checks, group) => checks.CheckProtection(group));
         foreach ((MemoryGroup group, MemorySignal signal) in scheduled.Registered)
         {
-            Assert.False(SleepsWithLock(group) && signal.Total == 0, $"S004-5: {group.Path} is in OOM and nobody was told");
+            bool isMissed = signal.Total == 0 && SleepsWithLock(group);
+            Assert.False(isMissed, $"S004-5: {group.Path} is in OOM and nobody was told");
         }
     }
 
