@@ -128,6 +128,8 @@ public sealed class PressureRoutingTests
         tree.Press();
         Assert.Equal((0, 0, 2), tree.Heard());
         pressure.Unregister(tree.OnC);
+        tree.Press();
+        Assert.Equal((0, 0, 0), tree.Heard());
         pressure.Unregister(tree.OnC);
         tree.Press();
         Assert.Equal((0, 0, 0), tree.Heard());
