@@ -228,6 +228,9 @@ internal sealed class ModelSleep(ModelRequest request)
 
     public long AtMost { get; set; }
 
+    // For a tick, and then it looks again in any case.
+    public bool IsPause { get; set; }
+
     public long Due { get; set; }
 
     public WakeReason Why { get; set; }

@@ -93,18 +93,18 @@ internal static class ProtocolMutants
 
                         if (heard)
                         {
-                            Group.Root.WaitQueue.WakeFitting(Group);
+                            Tell();
                         }
                     }
 
-                    // The same without the wake
+                    // The same without telling
                 """,
                 """
                             heard |= level.Subtract(bytes);
                         }
                     }
 
-                    // The same without the wake
+                    // The same without telling
                 """)),
         new(
             "uncharge that wakes before the counter falls",
@@ -119,7 +119,7 @@ internal static class ProtocolMutants
 
                         if (heard)
                         {
-                            Group.Root.WaitQueue.WakeFitting(Group);
+                            Tell();
                         }
 
                 """,

@@ -188,6 +188,7 @@ internal sealed partial class ReferenceModel
     private IEnumerable<ModelSleep> Pause(ModelRequest request, ModelGroup group, long? atMost, Func<bool> stillWaits)
     {
         ModelSleep sleep = Enter(request, group);
+        sleep.IsPause = atMost is not null;
         request.Verdict = OomVerdict.Retry;
         if (stillWaits())
         {
@@ -262,7 +263,7 @@ internal sealed partial class ReferenceModel
         if (won)
         {
             _held.Remove((group, request));
-            WakeAll(group);
+            WakeAll(group, evenPauses: false);
         }
 
         request.Rounds = request.Verdict == OomVerdict.Retry ? 0 : request.Rounds;
@@ -322,9 +323,11 @@ internal sealed partial class ReferenceModel
         }
     }
 
-    // Something else changed: everybody at the group, above it and below it (S000-20).
-    private void WakeAll(ModelGroup at) => Wake(Root.Tree()
-        .Where(group => group.IsIn(at) || at.IsIn(group)).SelectMany(static group => group.Queue));
+    // Something else changed: everybody at the group, above it and below it (S000-20). A release is nothing to those
+    // who only pause for a tick.
+    private void WakeAll(ModelGroup at, bool evenPauses = true) => Wake(Root.Tree()
+        .Where(group => group.IsIn(at) || at.IsIn(group)).SelectMany(static group => group.Queue)
+        .Where(sleep => evenPauses || !sleep.IsPause));
 
     private void Wake(IEnumerable<ModelSleep> woken)
     {
