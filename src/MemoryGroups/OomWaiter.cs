@@ -89,7 +89,7 @@ internal sealed class OomWaiter : IValueTaskSource<WakeReason>, IThreadPoolWorkI
         }
     }
 
-    // Without memory for a timer there is no deadline, and without a deadline no sleep: the wait is over at once. Not an
+    // Without memory for a timer there is no deadline, and without a deadline no sleep: the wait is over at once. No
     // exception: who waits has queue entries and locks to undo, and the way out through TimedOut undoes them.
     private void Arm(TimeSpan timeout, CancellationToken cancel)
     {
@@ -104,7 +104,8 @@ internal sealed class OomWaiter : IValueTaskSource<WakeReason>, IThreadPoolWorkI
                     Timeout.InfiniteTimeSpan);
             }
 
-            _cancellation = cancel.UnsafeRegister(static state => ((OomWaiter)state!).End(WakeReason.Cancelled), this);
+            _cancellation = cancel.UnsafeRegister(
+                static state => ((OomWaiter)state!).End(WakeReason.Cancelled), this);
         }
         catch (OutOfMemoryException)
         {

@@ -213,7 +213,8 @@ internal sealed class SoakEpoch : IDisposable
             while (stack.TryPop(out MemoryGroup? group))
             {
                 text.AppendLine($"{group.Path}: {group.Usage} of {group.Counter.Limit}, marks {group.OomMarks}, holder "
-                    + $"{group.OomLock.Holder}, {group.OomLock.HeldBelow} held below, aged {group.AgedRequest?.Ticket}");
+                    + $"{group.OomLock.Holder}, {group.OomLock.HeldBelow} held below, "
+                    + $"aged {group.AgedRequest?.Ticket}");
                 foreach (OomWaiter waiter in group.Waiters ?? [])
                 {
                     text.AppendLine($"  {waiter.Member?.Path ?? "an administrator"} (ticket {waiter.Ticket}) wants "

@@ -139,7 +139,8 @@ internal sealed class SoakTrouble(SoakEpoch epoch, Random random)
             _starvedFor = 50 + random.Next(200);
             for (int i = 0; i < 4 * Environment.ProcessorCount; i++)
             {
-                ThreadPool.UnsafeQueueUserWorkItem(static starving => starving.Wait(), _starving.Task, preferLocal: false);
+                ThreadPool.UnsafeQueueUserWorkItem(
+                    static starving => starving.Wait(), _starving.Task, preferLocal: false);
             }
         }
     }
