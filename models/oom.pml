@@ -731,7 +731,7 @@ inline scene() {
 #endif
 #if defined(QUEUE)
   /* Nobody holds anything while it asks: every sleeper is served by those before it. */
-#if defined(CANCEL)
+#if defined(CANCEL) || defined(CHAIN)
   ask[0] = 2;
 #else
   select(i : 1 .. 2);
