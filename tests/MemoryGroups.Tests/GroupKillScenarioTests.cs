@@ -94,21 +94,23 @@ public sealed class GroupKillScenarioTests
 
     [Fact]
     [Requirement("M28")]
-    public void Victim_that_is_outside_the_refusing_group_by_now_dies_alone_whatever_its_group_says()
+    public void Candidate_that_has_moved_out_of_the_refusing_group_is_spared_and_so_are_the_members_of_both_groups()
     {
         using var world = new World();
         MemoryGroup refusing = world.Root.CreateGroup("refusing", new MemoryGroupOptions { KillWholeGroup = true });
         MemoryMember stayed = Obedient(refusing, "stayed", 1000);
         MemoryGroup elsewhere = world.Root.CreateGroup("elsewhere", new MemoryGroupOptions { KillWholeGroup = true });
         MemoryMember neighbour = Obedient(elsewhere, "neighbour", 1000);
-        MemoryMember victim = Obedient(elsewhere, "victim", 1000);
+        MemoryMember moved = Obedient(refusing, "moved", 1000);
         var request = new OomRequest(world.Root, null, 100, ChargeFlags.None, TimeSpan.Zero);
+        var kill = new OomKill(request, refusing, "a test");
+        Assert.True(moved.MoveTo(elsewhere));
 
-        OomReport? report = new OomKill(request, refusing, "a test").Execute(new OomCandidate(victim, 1000, "a test"));
+        Assert.Null(kill.Execute(new OomCandidate(moved, 1000, "a test")));
 
-        Assert.Equal("root/elsewhere/victim", report?.VictimPath);
-        Assert.Equal((true, false, false), (victim.IsKilled, neighbour.IsKilled, stayed.IsKilled));
-        Assert.Equal((1, 0), (elsewhere.Events.Current.OomKill, elsewhere.Events.Current.OomGroupKill));
+        Assert.Equal((false, false, false), (moved.IsKilled, neighbour.IsKilled, stayed.IsKilled));
+        Assert.False(moved.Space.IsVictim);
+        Assert.Equal((0, 0), (refusing.Events.Current.OomKill, elsewhere.Events.Current.OomKill));
     }
 
     // Wants 100 MB, one at a time, and gets as far as its group lets it.
