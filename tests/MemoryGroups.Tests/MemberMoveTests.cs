@@ -161,6 +161,7 @@ public sealed class MemberMoveTests
         world.Once(ProbePoint.BeforeSwap, () =>
         {
             member.MoveTo(b);
+            Assert.Equal((false, 0), (member.HasLeftBooks, a.LeftBooks.Length));
             Assert.True(member.TryCharge(1 << 20));
             ChargeOften(member);
             Assert.True(member.Books.Held > 0);
@@ -171,12 +172,12 @@ public sealed class MemberMoveTests
         });
 
         Exception? error = Record.Exception(() => granted = member.TryCharge(10_000));
+        Assert.Equal((0, !exits), (member.Books.Held, member.HasLeftBooks));
         world.Root.Stocks.Drain(world.Root);
 
         Assert.Equal(!exits, granted);
         Assert.Equal(exits, error is ObjectDisposedException);
         Assert.Equal(exits ? (0, 0) : (10_000, 1 << 20), (a.Usage, b.Usage));
-        Assert.Equal(0, member.Books.Held);
         if (!exits)
         {
             Assert.True(member.TryCharge(1));
@@ -201,6 +202,9 @@ public sealed class MemberMoveTests
         world.Run();
         Assert.True(asking.Sleeps);
         Assert.Equal((1, 0), (a.GetStatistics().WaitingCharges, b.GetStatistics().WaitingCharges));
+
+        // What waits is the member, and that is work of the new group now.
+        Assert.Equal((1, 0, 1, 1), (a.LiveMembers, a.StalledMembers, b.LiveMembers, b.StalledMembers));
         Assert.True(world.Charge(asker, 10_000).Granted);
         hog.Uncharge(100);
         world.Run();
