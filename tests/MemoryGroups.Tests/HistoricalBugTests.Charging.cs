@@ -39,9 +39,11 @@ public sealed partial class HistoricalBugTests
         MemoryGroup tenant = world.Root.CreateGroup("tenant", new MemoryGroupOptions { Max = 2000 });
         long forced = 0;
         Action<ProbePoint, object?>? scripted = world.Root.ProbeHook;
+        long worst = long.MinValue;
         world.Root.ProbeHook = (point, subject) =>
         {
-            Assert.True(tenant.Usage <= 2200 + forced, $"seed {seed}: {tenant.Usage} at {point}");
+            // Noted, because what is thrown here ends in somebody's task.
+            worst = Math.Max(worst, tenant.Usage - tenant.Max - forced);
             scripted!(point, subject);
         };
         for (int i = 0; i < 120; i++)
@@ -76,6 +78,7 @@ public sealed partial class HistoricalBugTests
 
         world.Run();
         world.Advance(TimeSpan.FromSeconds(60));
+        Assert.True(worst <= 200, $"seed {seed}: {worst} bytes above the limit and what was forced");
         Assert.True(tenant.Events.Current.OomKill > 10, $"seed {seed}: too few kills to mean anything");
         Assert.Equal(0, world.Root.BooksErrorCount);
     }
