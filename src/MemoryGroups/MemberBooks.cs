@@ -143,7 +143,7 @@ internal sealed class MemberBooks(MemoryMember member, MemoryGroup group) : Stoc
         return false;
     }
 
-    // For who knows that these books were charged: leases and accounts.
+    // For leases and accounts.
     internal void Uncharge(long bytes)
     {
         long now = _cell.Add(bytes);
@@ -373,11 +373,7 @@ internal sealed class MemberBooks(MemoryMember member, MemoryGroup group) : Stoc
 
     private void Repay(long atMost)
     {
-        long part = TakeOverdraft(atMost);
-        if (part > 0)
-        {
-            Group.Root.Reserve.Return(part);
-        }
+        Group.Root.Reserve.Return(TakeOverdraft(atMost));
     }
 
     private long TakeOverdraft(long atMost)

@@ -182,18 +182,10 @@ public sealed partial class ComplaintTests
         void WaitForTheOther()
         {
             // The other thread has the consumer's lock and, holding it, wants everything of ours.
-            var other = new Thread(() => wrong = Record.Exception(() =>
+            var other = new Thread(() => wrong = Record.Exception(() => UseEverything(tenant, cache)))
             {
-                cache.Uncharge(100);
-                Assert.True(cache.TryCharge(50));
-                using MemoryGroup group = tenant.CreateGroup("new");
-                group.CreateMember("m").Dispose();
-                group.AddReclaimer(new ScriptedReclaimer("none", static _ => 0)).Dispose();
-                tenant.Max = 1001;
-                Assert.False(tenant.GetStatistics().UsageBytes > 1001);
-                Assert.NotNull(world.Root.Reports.Latest());
-            }))
-            { IsBackground = true };
+                IsBackground = true,
+            };
             other.Start();
             wrong = other.Join(TimeSpan.FromSeconds(30)) ? wrong : new TimeoutException("it waits for a lock of ours");
         }
@@ -234,6 +226,18 @@ public sealed partial class ComplaintTests
         Assert.Null(wrong);
         Assert.Equal(1000, tenant.Usage + (asker.Group == tenant ? 0 : 50));
         Assert.False(cache.IsKilled || outside.IsKilled);
+    }
+
+    private static void UseEverything(MemoryGroup tenant, MemoryMember cache)
+    {
+        cache.Uncharge(100);
+        Assert.True(cache.TryCharge(50));
+        using MemoryGroup group = tenant.CreateGroup("new");
+        group.CreateMember("m").Dispose();
+        group.AddReclaimer(new ScriptedReclaimer("none", static _ => 0)).Dispose();
+        tenant.Max = 1001;
+        Assert.False(tenant.GetStatistics().UsageBytes > 1001);
+        Assert.NotNull(tenant.Root.Reports.Latest());
     }
 
     // What user code throws is swallowed, so what is wrong is noted. Answers 0, as a reclaimer that has nothing.

@@ -5,7 +5,7 @@
 // accepted the usage must be within the limit.
 namespace MemoryGroups.Tests;
 
-public sealed class LimitToggleTests
+public sealed class LimitToggleRaceTests
 {
     private const int Threads = 8;
     private const int Rounds = 1_000_000;
