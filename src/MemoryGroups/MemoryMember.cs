@@ -161,7 +161,11 @@ public sealed partial class MemoryMember : IDisposable, IRosterItem
     /// <summary>
     /// Says that this member is finishing and will return its memory soon: nobody is killed on its account.
     /// </summary>
-    public void BeginExit() => Volatile.Write(ref _exiting, true);
+    public void BeginExit()
+    {
+        Volatile.Write(ref _exiting, true);
+        Root.WaitQueue.WakeOwn(this);
+    }
 
     /// <summary>
     /// Says that its memory is being dumped: it is not charged from reserves and starts no global OOM.
@@ -170,7 +174,11 @@ public sealed partial class MemoryMember : IDisposable, IRosterItem
     public IDisposable BeginDump()
     {
         Interlocked.Increment(ref _dumping);
-        return new Registration(() => Interlocked.Decrement(ref _dumping));
+        return new Registration(() =>
+        {
+            Interlocked.Decrement(ref _dumping);
+            Root.WaitQueue.WakeOwn(this);
+        });
     }
 
     /// <summary>

@@ -157,6 +157,7 @@ internal sealed class OomKill(OomRequest request, MemoryGroup group, string why)
         foreach (MemoryMember member in space.Members())
         {
             _root.Stocks.Remove(member.Books);
+            _root.WaitQueue.WakeOwn(member);
         }
     }
 

@@ -127,6 +127,25 @@ internal sealed class OomWaitQueue(MemoryRoot root)
         CompleteAll(ended);
     }
 
+    // This member may use more of the reserve than before: its own sleepers look again. Not what it waits for in user
+    // code, to which a hint would be the answer.
+    internal void WakeOwn(MemoryMember member)
+    {
+        List<OomWaiter>? woken = null;
+        using (root.EnterGuard())
+        {
+            foreach (OomWaiter waiter in member.Waiters ?? [])
+            {
+                if (waiter.IsQueued && waiter.TrySignalLocked(WakeReason.Hint))
+                {
+                    (woken ??= []).Add(waiter);
+                }
+            }
+        }
+
+        CompleteAll(woken);
+    }
+
     // A counter fell at E and above.
     internal void WakeFitting(MemoryGroup at) => WakeFitting(at, countPasses: true);
 
