@@ -38,6 +38,8 @@ public sealed class OomScoreTests
         ];
         Filled(world.Root, "immune", 20_000 * Page / 2, MemoryMember.NeverKill);
         world.Root.CreateMember("empty");
+        world.Root.CreateMember(
+            "sharer", new MemoryMemberOptions { Space = members[0].Space, OomScoreAdjustment = -9 });
 
         IReadOnlyList<OomCandidate> table = world.Root.GetOomScores();
 
