@@ -164,7 +164,7 @@ public sealed partial class MemoryMember : IDisposable, IRosterItem
     public void BeginExit()
     {
         Volatile.Write(ref _exiting, true);
-        Root.WaitQueue.WakeOwn(this);
+        LookAgainAtReserve();
     }
 
     /// <summary>
@@ -177,7 +177,7 @@ public sealed partial class MemoryMember : IDisposable, IRosterItem
         return new Registration(() =>
         {
             Interlocked.Decrement(ref _dumping);
-            Root.WaitQueue.WakeOwn(this);
+            LookAgainAtReserve();
         });
     }
 
@@ -318,6 +318,15 @@ public sealed partial class MemoryMember : IDisposable, IRosterItem
         if (Interlocked.CompareExchange(ref _killSource, null, null) is { } source)
         {
             Root.Post(new CancelLater(source));
+        }
+    }
+
+    // Something changed that kept it from the reserve of its space: what it sleeps for may fit now.
+    private void LookAgainAtReserve()
+    {
+        if (MayUseReserve)
+        {
+            Root.WaitQueue.WakeOwn(this);
         }
     }
 

@@ -127,8 +127,8 @@ internal sealed class OomWaitQueue(MemoryRoot root)
         CompleteAll(ended);
     }
 
-    // This member may use more of the reserve than before: its own sleepers look again. Not what it waits for in user
-    // code, to which a hint would be the answer.
+    // This member may use more of the reserve than before: those of its sleepers that fit by now look again. Not what
+    // it waits for in user code, to which a hint would be the answer.
     internal void WakeOwn(MemoryMember member)
     {
         List<OomWaiter>? woken = null;
@@ -136,7 +136,7 @@ internal sealed class OomWaitQueue(MemoryRoot root)
         {
             foreach (OomWaiter waiter in member.Waiters ?? [])
             {
-                if (waiter.IsQueued && waiter.TrySignalLocked(WakeReason.Hint))
+                if (waiter.IsQueued && waiter.Request.FitsIn(waiter.Group) && waiter.TrySignalLocked(WakeReason.Hint))
                 {
                     (woken ??= []).Add(waiter);
                 }

@@ -27,6 +27,38 @@ public sealed class S003ReserveTests
         Assert.Equal(0, world.Root.OomReserveUsed);
     }
 
+    // Two charges of one member sleep for a victim that does not go. It says that it is finishing; its next charge is
+    // let use the reserve, and so is, from that moment, the one that sleeps.
+    [Fact]
+    [Requirement("I3")]
+    [Requirement("S003-5")]
+    public void Sleeper_that_fits_once_its_member_may_use_the_reserve_is_woken()
+    {
+        using var world = new World(1000, static options => options with
+        {
+            MinWatermarkBytes = 100,
+            LowWatermarkBytes = 100,
+            HighWatermarkBytes = 100,
+        });
+        using MemoryMember stuck = world.Root.CreateMember("stuck");
+        using MemoryMember finishing = world.Root.CreateMember("finishing");
+        Assert.True(stuck.TryCharge(800) && finishing.TryCharge(100));
+        Pending small = world.Charge(finishing, 10);
+        Pending large = world.Charge(finishing, 300);
+        Assert.True(stuck.IsKilled && small.Sleeps && large.Sleeps);
+        finishing.BeginExit();
+        world.Run();
+        Assert.True(small.Sleeps);
+
+        Assert.True(world.Charge(finishing, 20).Granted);
+
+        Assert.True(small.Granted);
+        Assert.True(large.Sleeps);
+        stuck.Dispose();
+        world.Run();
+        Assert.True(large.Granted);
+    }
+
     [Fact]
     [Requirement("S003-6")]
     public void Reserve_gets_back_what_the_victim_uncharges_and_not_more()
