@@ -144,7 +144,8 @@ public sealed partial class ComplaintTests
             // A pool that carries nothing of ours along.
             using AsyncFlowControl nothing = ExecutionContext.SuppressFlow();
             var worker = new Thread(() =>
-                refused = Record.Exception(() => spill.Charge(50, ChargeFlags.FromReclaim))) { IsBackground = true };
+                refused = Record.Exception(() => spill.Charge(50, ChargeFlags.FromReclaim)))
+            { IsBackground = true };
             worker.Start();
             Assert.True(worker.Join(TimeSpan.FromSeconds(30)), "the charge waits");
             cache.Uncharge(request.Bytes + 50);
