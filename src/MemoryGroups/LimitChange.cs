@@ -11,8 +11,9 @@ internal static class LimitChange
 {
     internal static void Install(MemoryGroup group, long bytes)
     {
-        long before = group.Counter.Limit;
-        group.Counter.SetLimit(bytes);
+        // What it replaced, not what it was a moment ago: of two changes at once, the one that comes second may raise
+        // what the first has lowered, and whoever sleeps because of the first has to hear of it.
+        group.Counter.SetLimit(bytes, out long before);
         group.Root.LimitsChanged();
         if (bytes > before)
         {
@@ -78,7 +79,7 @@ internal static class LimitChange
             group.Root.Stocks.Drain(group);
             if (group.Usage <= bytes)
             {
-                if (group.Counter.SetLimit(bytes) <= bytes)
+                if (group.Counter.SetLimit(bytes, out _) <= bytes)
                 {
                     Install(group, bytes);
                     return true;

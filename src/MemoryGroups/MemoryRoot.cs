@@ -43,7 +43,7 @@ public sealed class MemoryRoot : MemoryGroup
         TimeProvider = _options.TimeProvider;
         SetWatermarks(_options.CapacityBytes);
         _costlyChargeBytes = _options.CostlyChargeBytes ?? FollowsCapacity;
-        Counter.SetLimit(_options.CapacityBytes);
+        Counter.SetLimit(_options.CapacityBytes, out _);
         Stocks = new StockLedger();
         Books = new BooksErrors(this);
         Reserve = new OomReserve(ReserveFor(_options.CapacityBytes));

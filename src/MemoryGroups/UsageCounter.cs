@@ -166,10 +166,10 @@ internal sealed class UsageCounter(MemoryGroup group, UsageCounter? parent, long
 
     // Installs a limit and answers the usage read after it. A charger adds and then reads the limit again, we
     // store the limit and then read the usage; both with a full fence, so one of the two sees the other.
-    internal long SetLimit(long newLimit)
+    internal long SetLimit(long newLimit, out long before)
     {
         Probe.At(Group.Root, ProbePoint.BeforeSwap, this);
-        Interlocked.Exchange(ref _limit, newLimit);
+        before = Interlocked.Exchange(ref _limit, newLimit);
         return Usage;
     }
 

@@ -41,6 +41,33 @@ public sealed class LimitChangeRaceTests
         Assert.False(cache.IsKilled);
     }
 
+    // Found by schedule 5018807: the setter looked at a limit of 1000 and meant to lower it to 600; when it came to it,
+    // it raised it from 300.
+    [Fact]
+    [Requirement("M39")]
+    [Requirement("I3")]
+    public async Task Lower_limit_that_comes_after_a_still_lower_one_wakes_who_waits_for_that()
+    {
+        using var world = new World();
+        MemoryGroup tenant = world.Root.CreateGroup("tenant", new MemoryGroupOptions { Max = 1000 });
+        using MemoryMember stuck = tenant.CreateMember("stuck");
+        Assert.True(stuck.TryCharge(400));
+        Task<bool>? lowering = null;
+        world.Once(ProbePoint.BeforeSwap, () =>
+        {
+            lowering = tenant.SetMaxAsync(300).AsTask();
+            world.Run();
+            Assert.True(stuck.IsKilled && !lowering.IsCompleted);
+        });
+
+        tenant.Max = 600;
+        world.Run();
+
+        Assert.True(lowering!.IsCompleted);
+        Assert.True(await lowering);
+        Assert.Equal(600, tenant.Max);
+    }
+
     [Fact]
     [Requirement("M39")]
     public void Set_max_reclaims_before_it_kills_and_waits_for_a_busy_reclaimer()

@@ -38,8 +38,8 @@ public sealed class UsageCounterRaceTests
             start.SignalAndWait();
             while (Volatile.Read(ref running) > 0)
             {
-                leaf.SetLimit(1001);
-                leaf.SetLimit(1008);
+                leaf.SetLimit(1001, out _);
+                leaf.SetLimit(1008, out _);
             }
         }
 

@@ -122,7 +122,7 @@ public sealed class UsageCounterTests
         MemoryGroup group = parent.CreateGroup("group", FullGroup.Sleepy);
         Assert.True(world.Charge(group.CreateMember("hog"), 500).Granted);
         long usageAtTheChange = 0;
-        world.Once(ProbePoint.BeforeSwap, () => usageAtTheChange = group.Counter.SetLimit(500));
+        world.Once(ProbePoint.BeforeSwap, () => usageAtTheChange = group.Counter.SetLimit(500, out _));
 
         Assert.False(group.Counter.TryCharge(100, 0, out UsageCounter? refused));
 

@@ -161,7 +161,7 @@ public sealed class UsageThresholdsTests
             if (point == ProbePoint.BeforeSwap && subject == parent.Counter && !limited)
             {
                 limited = true;
-                parent.Counter.SetLimit(10);
+                parent.Counter.SetLimit(10, out _);
             }
         };
 
