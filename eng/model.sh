@@ -11,7 +11,7 @@ out=$root/artifacts/model
 # One check that runs wild must not take the whole machine with it. Of the processor, not of the clock: the machine may
 # be busy.
 check_seconds=300
-check_megabytes=2000
+check_megabytes=4000
 
 passed=0
 failed=0

@@ -24,6 +24,42 @@ public sealed class OomKillerSwitchTests
     }
 
     [Fact]
+    [Requirement("M38")]
+    public async Task Two_who_disable_at_once_both_hear_that_the_victim_has_gone()
+    {
+        using var world = new World();
+        (MemoryMember hog, MemoryMember asker) = Full(world);
+        Pending asking = world.Charge(asker, 100);
+        Task<bool> first = world.Root.OomKiller.DisableAsync(TimeSpan.FromSeconds(5)).AsTask();
+        Task<bool> second = world.Root.OomKiller.DisableAsync(TimeSpan.FromSeconds(5)).AsTask();
+        world.Run();
+
+        hog.Dispose();
+        world.Run();
+
+        Assert.True(first.IsCompleted && second.IsCompleted);
+        Assert.True(await first && await second);
+        Assert.True(asking.Granted);
+    }
+
+    // It only needs the reserve to finish, but paused it would never come to that.
+    [Fact]
+    [Requirement("M30")]
+    [Requirement("S003-10")]
+    public void Paused_member_that_is_let_finish_is_resumed()
+    {
+        using var world = new World();
+        (MemoryMember hog, _) = Full(world);
+        hog.BeginExit();
+        hog.Freeze();
+
+        world.Charge(hog, 100);
+
+        Assert.True(hog.Space.IsVictim);
+        Assert.False(hog.IsFrozen);
+    }
+
+    [Fact]
     [Requirement("T78")]
     [Requirement("B24")]
     public async Task Disabling_is_true_after_the_victim_has_gone_and_nothing_is_killed_or_reaped_from_then_on()
