@@ -131,6 +131,16 @@ internal sealed class OomContest
             // Neither marked nor queued while killing (S000-12): the kill is what makes the wakes.
             Unmark();
             LeaveQueue();
+
+            // Bytes that came back since we queued may have been kept for us. A handler can take its time: those bytes
+            // are ours now, or somebody else's.
+            bool fits = _request.FitsIn(_group);
+            if (fits)
+            {
+                return OomVerdict.Retry;
+            }
+
+            _root.WaitQueue.PassHintOn(_request, granted: false);
             OomVerdict verdict = await _root.OomKiller.KillForGroupAsync(_request, _group).ConfigureAwait(false);
             Probe.At(_root, ProbePoint.KillReturned, _request);
             return verdict;

@@ -29,6 +29,31 @@ public sealed class OomContestTests
         world.AssertQuiet(leftAtRoot: 200);
     }
 
+    // Found by schedule 5466873: the winner asked a slow handler although bytes had been kept for it meanwhile, and a
+    // younger request that fitted beside them slept on.
+    [Fact]
+    [Requirement("I3")]
+    [Requirement("C14")]
+    public void Winner_whose_bytes_came_back_at_the_notification_asks_no_handler()
+    {
+        using var world = new World();
+        MemoryGroup tenant = world.Root.CreateGroup("tenant", new MemoryGroupOptions { Max = 1000 });
+        MemoryMember hog = FullGroup.Fill(world, tenant);
+        int asked = 0;
+        tenant.Oom.Handler = new ScriptedHandler((_, _) =>
+        {
+            asked++;
+            return new ValueTask<OomDecision>(new TaskCompletionSource<OomDecision>().Task);
+        });
+        world.Once(ProbePoint.BeforeNotify, () => hog.Uncharge(100));
+
+        Pending asking = FullGroup.Ask(world, tenant, 100);
+
+        Assert.True(asking.Granted);
+        Assert.Equal(0, asked);
+        Assert.False(hog.IsKilled);
+    }
+
     [Fact]
     public void Late_contender_runs_on_the_wake_after_the_release()
     {
