@@ -14,6 +14,11 @@ internal static class LimitChange
         // What it replaced, not what it was a moment ago: of two changes at once, the one that comes second may raise
         // what the first has lowered, and whoever sleeps because of the first has to hear of it.
         group.Counter.SetLimit(bytes, out long before);
+        Tell(group, bytes, before);
+    }
+
+    private static void Tell(MemoryGroup group, long bytes, long before)
+    {
         group.Root.LimitsChanged();
         if (bytes > before)
         {
@@ -79,14 +84,15 @@ internal static class LimitChange
             group.Root.Stocks.Drain(group);
             if (group.Usage <= bytes)
             {
-                if (group.Counter.SetLimit(bytes, out _) <= bytes)
+                if (group.Counter.SetLimit(bytes, out long before) <= bytes)
                 {
-                    Install(group, bytes);
+                    // May be a raise all the same, when somebody set a still lower one since we looked.
+                    Tell(group, bytes, before);
                     return true;
                 }
 
                 // Usage grew between the look and the change: the old limit comes back and we look again.
-                Install(group, old);
+                Install(group, before);
             }
 
             if (rounds == ChargeAttempt.MaxRounds || cancel.IsCancellationRequested)
