@@ -39,8 +39,7 @@ internal sealed partial class ChargeAttempt
         if (gave == 0 && Request.SawBusy)
         {
             // Somebody else's reclaim is under way: a kill now would be early.
-            Obey(await OomContest.WaitAsync(Request, Refusing, _root.PauseTick, () => !Request.FitsIn(Refusing))
-                .ConfigureAwait(false));
+            Obey(await OomContest.PauseAsync(Request, Refusing).ConfigureAwait(false));
             return true;
         }
 

@@ -198,8 +198,7 @@ internal sealed partial class ChargeAttempt
 
         if (verdict == OomVerdict.Unsettled)
         {
-            verdict = await OomContest.WaitAsync(
-                Request, Refusing, _root.PauseTick, () => !Request.FitsIn(Refusing)).ConfigureAwait(false);
+            verdict = await OomContest.PauseAsync(Request, Refusing).ConfigureAwait(false);
         }
 
         Obey(verdict);

@@ -51,8 +51,7 @@ internal static class LimitChange
             if (gave == 0 && request.SawBusy && ++rounds < ChargeAttempt.MaxRounds)
             {
                 // Somebody else's reclaim is under way: a kill now would be early.
-                await OomContest.WaitAsync(request, group, group.Root.PauseTick, () => !request.FitsIn(group))
-                    .ConfigureAwait(false);
+                await OomContest.PauseAsync(request, group).ConfigureAwait(false);
                 continue;
             }
 
@@ -74,8 +73,7 @@ internal static class LimitChange
         var request = new OomRequest(group.Root, null, 0, ChargeFlags.None, group.WaitTimeout) { Cancel = cancel };
         for (int rounds = 0; ; rounds++)
         {
-            long old = group.Counter.Limit;
-            if (bytes >= old)
+            if (bytes >= group.Counter.Limit)
             {
                 Install(group, bytes);
                 return true;
@@ -126,8 +124,7 @@ internal static class LimitChange
             OomVerdict verdict = await killer.KillForGroupAsync(request, group).ConfigureAwait(false);
             if (verdict == OomVerdict.Unsettled)
             {
-                await OomContest.WaitAsync(request, group, group.Root.PauseTick, () => !request.FitsIn(group))
-                    .ConfigureAwait(false);
+                await OomContest.PauseAsync(request, group).ConfigureAwait(false);
                 return true;
             }
 

@@ -65,6 +65,10 @@ internal sealed class OomContest
         }
     }
 
+    // Leaves the others a tick to settle what a decision now would be too early for; not at all when it fits by then.
+    internal static ValueTask<OomVerdict> PauseAsync(OomRequest request, MemoryGroup group) =>
+        WaitAsync(request, group, group.Root.PauseTick, () => !request.FitsIn(group));
+
     // Waits for an event at the group without taking part in its OOM: behind an aged request, for a victim of the root,
     // or for one tick when the kill lock was busy.
     internal static async ValueTask<OomVerdict> WaitAsync(
@@ -134,8 +138,7 @@ internal sealed class OomContest
 
             // Bytes that came back since we queued may have been kept for us. A handler can take its time: those bytes
             // are ours now, or somebody else's.
-            bool fits = _request.FitsIn(_group);
-            if (fits)
+            if (_request.FitsIn(_group))
             {
                 return OomVerdict.Retry;
             }

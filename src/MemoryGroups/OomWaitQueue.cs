@@ -110,41 +110,12 @@ internal sealed class OomWaitQueue(MemoryRoot root)
     }
 
     // Everything this member waits for is over.
-    internal void EndAllOf(MemoryMember member, WakeReason reason)
-    {
-        List<OomWaiter>? ended = null;
-        using (root.EnterGuard())
-        {
-            foreach (OomWaiter waiter in member.Waiters ?? [])
-            {
-                if (waiter.TrySignalLocked(reason))
-                {
-                    (ended ??= []).Add(waiter);
-                }
-            }
-        }
-
-        CompleteAll(ended);
-    }
+    internal void EndAllOf(MemoryMember member, WakeReason reason) => SignalOwn(member, reason, static _ => true);
 
     // This member may use more of the reserve than before: those of its sleepers that fit by now look again. Not what
     // it waits for in user code, to which a hint would be the answer.
-    internal void WakeOwn(MemoryMember member)
-    {
-        List<OomWaiter>? woken = null;
-        using (root.EnterGuard())
-        {
-            foreach (OomWaiter waiter in member.Waiters ?? [])
-            {
-                if (waiter.IsQueued && waiter.Request.FitsIn(waiter.Group) && waiter.TrySignalLocked(WakeReason.Hint))
-                {
-                    (woken ??= []).Add(waiter);
-                }
-            }
-        }
-
-        CompleteAll(woken);
-    }
+    internal void WakeOwn(MemoryMember member) => SignalOwn(
+        member, WakeReason.Hint, static waiter => waiter.IsQueued && waiter.Request.FitsIn(waiter.Group));
 
     // A counter fell at E and above.
     internal void WakeFitting(MemoryGroup at) => WakeFitting(at, countPasses: true);
@@ -202,6 +173,23 @@ internal sealed class OomWaitQueue(MemoryRoot root)
             // The bytes came back earlier and were counted then: who is not woken now has not been passed again.
             WakeFitting(from, countPasses: false);
         }
+    }
+
+    private void SignalOwn(MemoryMember member, WakeReason reason, Func<OomWaiter, bool> concerns)
+    {
+        List<OomWaiter>? signalled = null;
+        using (root.EnterGuard())
+        {
+            foreach (OomWaiter waiter in member.Waiters ?? [])
+            {
+                if (concerns(waiter) && waiter.TrySignalLocked(reason))
+                {
+                    (signalled ??= []).Add(waiter);
+                }
+            }
+        }
+
+        CompleteAll(signalled);
     }
 
     private void WakeFitting(MemoryGroup at, bool countPasses)

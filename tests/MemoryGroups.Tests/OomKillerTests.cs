@@ -251,49 +251,6 @@ public sealed class OomKillerTests
     }
 
     [Fact]
-    [Requirement("B17")]
-    public void Three_growers_in_a_full_group_end_on_one_thread()
-    {
-        using var world = new World();
-        MemoryGroup tenant = Group(world, 100_000);
-        var turns = new Queue<TaskCompletionSource>();
-        int finished = 0;
-        async Task GrowAsync(MemoryMember member)
-        {
-            try
-            {
-                for (int page = 0; page < 40; page++)
-                {
-                    await member.ChargeAsync(1000);
-                    var turn = new TaskCompletionSource();
-                    turns.Enqueue(turn);
-                    await turn.Task;
-                }
-
-                finished++;
-            }
-            catch (OomKilledException)
-            {
-            }
-            finally
-            {
-                member.Dispose();
-            }
-        }
-
-        Task[] growing = [.. Enumerable.Range(0, 3).Select(i => GrowAsync(tenant.CreateMember($"grower{i}")))];
-        while (turns.TryDequeue(out TaskCompletionSource? turn))
-        {
-            turn.SetResult();
-            world.Run();
-        }
-
-        Assert.All(growing, static one => Assert.True(one.IsCompletedSuccessfully));
-        Assert.Equal((2, 1), (finished, tenant.Events.Current.OomKill));
-        world.AssertQuiet();
-    }
-
-    [Fact]
     [Requirement("B36")]
     public void Only_the_oom_killer_makes_victims()
     {

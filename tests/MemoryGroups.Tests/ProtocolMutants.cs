@@ -56,7 +56,10 @@ internal static class ProtocolMutants
             new Replacement(Contest, "        if (someoneUnderOom)\n", "        if (false && someoneUnderOom)\n")),
         new(
             "no margin re-check",
-            new Replacement(Contest, "        if (_request.FitsIn(_group))\n", "        if (false)\n")),
+            new Replacement(
+                Contest,
+                "        _root.Stocks.Drain(_group);\n        if (_request.FitsIn(_group))\n",
+                "        _root.Stocks.Drain(_group);\n        if (false)\n")),
         new(
             "mark after trylock",
             new Replacement(Contest, "        Mark(+1);\n", ""),
