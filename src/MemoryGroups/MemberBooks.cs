@@ -202,10 +202,11 @@ internal sealed class MemberBooks(MemoryMember member, MemoryGroup group) : Stoc
             return true;
         }
 
-        other.Repay(overdraft);
+        // What the other's exit has not repaid belongs to these bytes again, and is there before them again.
+        Interlocked.Add(ref _overdraft, other.TakeOverdraft(overdraft));
         if (!TryAddDrawn(bytes))
         {
-            Group.Counter.Uncharge(bytes);
+            GiveBack(bytes);
         }
 
         return false;

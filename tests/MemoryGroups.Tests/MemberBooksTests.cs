@@ -113,6 +113,25 @@ public sealed class MemberBooksTests
         Assert.Equal(0, world.Root.OomReserveUsed);
     }
 
+    [Fact]
+    [Requirement("I8")]
+    public void Overdraft_stays_with_the_bytes_that_an_exited_heir_cannot_take()
+    {
+        using var world = new World(configure: static options => options with { OomReserveBytes = 100 });
+        MemoryGroup tenant = world.Root.CreateGroup("tenant", new MemoryGroupOptions { Max = 1000 });
+        MemoryMember hog = FullGroup.Fill(world, tenant);
+        MemoryMember heir = tenant.CreateMember("heir");
+        FullGroup.Ask(world, tenant, 10);
+        Assert.True(world.Charge(hog, 100).Granted);
+        heir.Dispose();
+
+        Assert.False(hog.TryMoveTo(heir, 300));
+
+        Assert.Equal((1100, 100), (hog.Usage, world.Root.OomReserveUsed));
+        hog.Uncharge(100);
+        Assert.Equal(0, world.Root.OomReserveUsed);
+    }
+
     // Threads charge, move and uncharge while members exit; afterwards nothing is left and nothing was returned twice.
     private static MemoryGroup Tenant(World world, bool stocked) => world.Root.CreateGroup(
         "tenant", new MemoryGroupOptions { Max = stocked ? Stocked.AmpleLimit : 10_000 });

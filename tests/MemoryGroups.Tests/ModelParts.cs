@@ -20,6 +20,8 @@ internal enum ModelMistake
     OfEqualsTheEarlierDies,
     TheYoungestIsWokenFirst,
     AnExitWakesNobody,
+    BytesMoveWithTheirMember,
+    TheNewestGroupIsRelievedFirst,
 };
 
 internal sealed class ModelGroup(string path, ModelGroup? parent)
@@ -110,21 +112,32 @@ internal sealed class ModelGroup(string path, ModelGroup? parent)
     }
 }
 
-internal sealed class ModelMember(ModelGroup group, string name, ModelSpace space)
+internal sealed class ModelMember
 {
-    public ModelGroup Group { get; } = group;
+    public ModelMember(ModelGroup group, string name, ModelSpace space)
+    {
+        Name = name;
+        Space = space;
+        Books = new ModelBooks(this, group);
+    }
 
-    public string Name { get; } = name;
+    // The books of the group it is in, which is charged.
+    public ModelBooks Books { get; set; }
 
-    public ModelSpace Space { get; } = space;
+    // Those of groups that it has left, as long as they hold something; the oldest first.
+    public List<ModelBooks> Left { get; } = [];
+
+    public ModelGroup Group => Books.Group;
+
+    public string Name { get; }
+
+    public ModelSpace Space { get; }
 
     public List<ModelSleep> Sleeps { get; } = [];
 
     public int Adjustment { get; set; }
 
     public long Usage { get; set; }
-
-    public long Overdraft { get; set; }
 
     public bool Killed { get; set; }
 
@@ -144,6 +157,20 @@ internal sealed class ModelMember(ModelGroup group, string name, ModelSpace spac
         !Exited && Adjustment > -1000 && !Space.Victim && !Space.Hidden && Space.Usage > 0;
 }
 
+// What a member holds in one group, and what of it the reserve has lent.
+internal sealed class ModelBooks(ModelMember member, ModelGroup group)
+{
+    public ModelMember Member { get; } = member;
+
+    public ModelGroup Group { get; } = group;
+
+    public long Usage { get; set; }
+
+    public long Overdraft { get; set; }
+
+    public bool IsPutAway => Member.Books != this && Usage == 0;
+}
+
 internal sealed class ModelSpace
 {
     public List<ModelMember> Members { get; } = [];
@@ -158,8 +185,14 @@ internal sealed class ModelSpace
 }
 
 // A reclaimer of a group that gives back what one member holds, as much as it is asked for.
-internal sealed record ModelCache(ModelGroup Group, ModelMember Member, int Cost)
+internal sealed class ModelCache(ModelGroup group, ModelMember member, int cost)
 {
+    public ModelGroup Group { get; } = group;
+
+    public ModelMember Member { get; } = member;
+
+    public int Cost { get; } = cost;
+
     public bool Busy { get; set; }
 }
 
@@ -167,6 +200,11 @@ internal sealed class ModelRequest(
     ModelMember? member, long bytes, ChargeFlags flags, long timeout, long ticket, long startedAt)
 {
     public ModelMember? Member { get; } = member;
+
+    // Its member may move while it waits: it stays a request of the group where it was made.
+    public ModelBooks? Books { get; } = member?.Books;
+
+    public bool IsLeftBehind => Books is { Group.Closed: true } books && books.Group != Member!.Group;
 
     public long Bytes { get; } = bytes;
 

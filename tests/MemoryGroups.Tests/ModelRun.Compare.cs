@@ -154,20 +154,36 @@ internal sealed partial class ModelRun
             && model.Killed == real.IsKilled
             && model.Exited == real.IsExited
             && model.Frozen == real.IsFrozen
-            && model.Overdraft == real.Books.Overdraft
+            && model.Books.Overdraft == real.Books.Overdraft
             && model.Space.Victim == real.Space.IsVictim
             && model.Space.Hidden == real.Space.IsHidden
-            && (twin.Account?.Used ?? 0) == twin.AccountUsed;
+            && (twin.Account?.Model.Used ?? 0) == (twin.Account?.Real.Used ?? 0);
         if (!same)
         {
             Agree(
                 $"usage {model.Usage} killed {model.Killed} exited {model.Exited} frozen {model.Frozen} "
-                + $"overdraft {model.Overdraft} victim {model.Space.Victim} hidden {model.Space.Hidden} "
-                + $"account {twin.AccountUsed}",
+                + $"overdraft {model.Books.Overdraft} victim {model.Space.Victim} hidden {model.Space.Hidden} "
+                + $"account {twin.Account?.Model.Used}",
                 $"usage {real.Usage} killed {real.IsKilled} exited {real.IsExited} frozen {real.IsFrozen} "
                 + $"overdraft {real.Books.Overdraft} victim {real.Space.IsVictim} hidden {real.Space.IsHidden} "
-                + $"account {twin.Account?.Used ?? 0}",
+                + $"account {twin.Account?.Real.Used}",
                 model.Name);
         }
+
+        if (model.Left.Count > 0 || real.HasLeftBooks)
+        {
+            CompareBooks(real, model);
+        }
+    }
+
+    // Which group is charged for what, and in which order the groups were left.
+    private static void CompareBooks(MemoryMember real, ModelMember model)
+    {
+        Agree(
+            string.Join(", ", model.Left.Append(model.Books).Select(
+                static one => $"{one.Group.Path} {one.Usage} {one.Overdraft}")),
+            string.Join(", ", real.LeftBooks.ToArray().Append(real.Books).Select(
+                static one => $"{one.Group.Path} {one.Usage} {one.Overdraft}")),
+            $"what {model.Name} holds, by group");
     }
 }

@@ -4,10 +4,10 @@ namespace MemoryGroups.Tests;
 internal sealed partial class ModelRun
 {
     // A place that is taken is emptied first: its lease goes back.
-    private void Keep(int place, MemberTwin owner, MemoryCharge lease, long bytes)
+    private void Keep(int place, MemberTwin owner, MemoryCharge real, ModelLease model)
     {
         GiveBack(place);
-        _leases[place] = new LeaseTwin(lease, owner) { Bytes = bytes };
+        _leases[place] = new LeaseTwin(real, model, owner);
     }
 
     private void GiveBack(int place)
@@ -15,8 +15,7 @@ internal sealed partial class ModelRun
         if (_leases[place] is { } old)
         {
             old.Real.Dispose();
-            _model.Uncharge(old.Owner.Model, old.Bytes);
-            old.Bytes = 0;
+            old.Model.Shrink(_model, old.Model.Bytes);
             _leases[place] = null;
             _world.Run();
             _model.Run();
@@ -30,7 +29,7 @@ internal sealed partial class ModelRun
             one,
             lease.Owner,
             cancel => Granted(lease.Real.GrowAsync(one.Bytes, one.Flags, cancel)),
-            () => lease.Bytes += one.Bytes,
+            books => lease.Model.Add(books, one.Bytes),
             () =>
             {
                 GiveBack(place);
@@ -43,14 +42,9 @@ internal sealed partial class ModelRun
     private bool Transfer(int place, LeaseTwin lease, MemberTwin to)
     {
         MemoryCharge? moved = lease.Real.TransferTo(to.Real);
-        bool expected = ReferenceModel.MoveBytes(lease.Owner.Model, to.Model, lease.Bytes);
-        Agree(expected, moved is not null, "transferring a lease");
-        if (!expected)
-        {
-            _model.Uncharge(lease.Owner.Model, lease.Bytes);
-        }
-
-        _leases[place] = moved is null ? null : new LeaseTwin(moved, to) { Bytes = lease.Bytes };
+        ModelLease? expected = lease.Model.Transfer(_model, to.Model.Books);
+        Agree(expected is not null, moved is not null, "transferring a lease");
+        _leases[place] = moved is null ? null : new LeaseTwin(moved, expected!, to);
         return true;
     }
 
@@ -62,45 +56,46 @@ internal sealed partial class ModelRun
             return false;
         }
 
-        MemoryAccount account = member.Account ??= member.Real.OpenAccount();
+        (MemoryAccount real, ModelAccount model) = member.Account
+            ??= (member.Real.OpenAccount(), new ModelAccount(member.Model));
         switch (one.Verb)
         {
             case ModelVerb.AccountTryGrow:
-                member.AccountUsed += TryCharge(member, one.Bytes, () => account.TryGrow(one.Bytes)) ? one.Bytes : 0;
+                model.FollowMember();
+                model.Grow(TryCharge(member, one.Bytes, () => real.TryGrow(one.Bytes)) ? one.Bytes : 0);
                 return true;
             case ModelVerb.AccountGrowAsync:
-                return GrowAccount(one, member, account);
+                return GrowAccount(one, member, real, model);
             case ModelVerb.AccountShrink:
-                long part = Math.Min(one.Bytes, member.AccountUsed);
-                account.Shrink(part);
-                _model.Uncharge(member.Model, part);
-                member.AccountUsed -= part;
+                long part = Math.Min(one.Bytes, model.Used);
+                real.Shrink(part);
+                model.Shrink(_model, part);
                 return true;
             default:
-                account.Dispose();
-                _model.Uncharge(member.Model, member.AccountUsed);
-                member.AccountUsed = 0;
+                real.Dispose();
+                model.Close(_model);
                 member.Account = null;
                 return true;
         }
     }
 
     // Tries what fits now first, as it is said to.
-    private bool GrowAccount(ModelOperation one, MemberTwin member, MemoryAccount account)
+    private bool GrowAccount(ModelOperation one, MemberTwin member, MemoryAccount real, ModelAccount model)
     {
         ModelRequest request = _model.NewRequest(member.Model, one.Bytes, one.Flags, member.Model.Group.Timeout);
         member.AccountBusy = Begin(
             one,
             request,
-            cancel => Granted(account.GrowAsync(one.Bytes, one.Flags, cancel)),
-            () => GrowFlow(request),
-            () => member.AccountUsed += one.Bytes,
+            cancel => Granted(real.GrowAsync(one.Bytes, one.Flags, cancel)),
+            () => GrowFlow(request, model),
+            () => model.Grow(one.Bytes),
             () => member.AccountBusy = false);
         return member.AccountBusy;
     }
 
-    private IEnumerable<ModelSleep> GrowFlow(ModelRequest request)
+    private IEnumerable<ModelSleep> GrowFlow(ModelRequest request, ModelAccount account)
     {
+        account.FollowMember();
         request.Granted = !request.Member!.Exited && _model.TryCharge(request.Member, request.Bytes);
         request.Outcome = request.Granted ? "granted" : null;
         return request.Granted ? [] : _model.ChargeAsync(request);

@@ -45,6 +45,9 @@ internal sealed partial class ModelRun
                 return true;
             case ModelVerb.CreateMember or ModelVerb.CreateCache when GroupAt(one.B) is { } group:
                 return CreateMember(one, group);
+            case ModelVerb.Move when MemberAt(one.A) is { } member && GroupAt(one.B) is { } group:
+                Move(member, group);
+                return true;
             case ModelVerb.Exit when FirstFrom(one.A, static one => one.Model.Killed) is { } member:
                 member.Real.Dispose();
                 _model.Exit(member.Model);
@@ -143,6 +146,21 @@ internal sealed partial class ModelRun
         return true;
     }
 
+    private void Move(MemberTwin member, GroupTwin group)
+    {
+        bool done = false;
+        string ending = EndingOf(() => done = member.Real.MoveTo(group.Real));
+        Agree(member.Model.Exited ? "closed" : "granted", ending, "moving a member");
+        if (!member.Model.Exited)
+        {
+            Statistics.Add("moved while it waits", member.Model.Sleeps.Count > 0 && done ? 1 : 0);
+            Agree(_model.Move(member.Model, group.Model), done, "moving a member");
+            Statistics.Add(done ? "moved" : "stays because it dies", 1);
+            Statistics.Add("bytes in groups that were left", member.Model.Left.Count > 0 ? 1 : 0);
+            Statistics.Add("bytes in three groups", member.Model.Left.Count > 1 ? 1 : 0);
+        }
+    }
+
     private bool Charge(ModelOperation one)
     {
         switch (one.Verb)
@@ -170,7 +188,7 @@ internal sealed partial class ModelRun
             case ModelVerb.ChargeAsync when WorkerAt(one.A) is { } member:
                 return BeginCharge(
                     one, member, cancel => Granted(member.Real.ChargeAsync(one.Bytes, one.Flags, cancel)),
-                    () => member.Raw += one.Bytes);
+                    _ => member.Raw += one.Bytes);
             case ModelVerb.Uncharge when MemberAt(one.A) is { Raw: > 0 } member:
                 long bytes = Math.Min(member.Raw, one.Bytes * 4);
                 bytes = member.IsCache ? Math.Min(bytes, member.Model.Usage) : bytes;
@@ -182,7 +200,7 @@ internal sealed partial class ModelRun
                 && from.Model.Group == to.Model.Group:
                 long moved = Math.Min(from.Raw, one.Bytes);
                 bool done = from.Real.TryMoveTo(to.Real, moved);
-                Agree(ReferenceModel.MoveBytes(from.Model, to.Model, moved), done, "moving bytes");
+                Agree(ReferenceModel.MoveBytes(from.Model.Books, to.Model.Books, moved), done, "moving bytes");
                 from.Raw -= done ? moved : 0;
                 to.Raw += done ? moved : 0;
                 return true;
@@ -223,15 +241,16 @@ internal sealed partial class ModelRun
         member.Raw += request.Granted ? one.Bytes : 0;
     }
 
+    // What was granted, it is told in which books.
     private bool BeginCharge(
         ModelOperation one,
         MemberTwin member,
         Func<CancellationToken, ValueTask<string>> real,
-        Action granted,
+        Action<ModelBooks> granted,
         Action? over = null)
     {
         ModelRequest request = _model.NewRequest(member.Model, one.Bytes, one.Flags, member.Model.Group.Timeout);
-        return Begin(one, request, real, () => _model.ChargeAsync(request), granted, over);
+        return Begin(one, request, real, () => _model.ChargeAsync(request), () => granted(request.Books!), over);
     }
 
     private bool Begin(
@@ -273,35 +292,35 @@ internal sealed partial class ModelRun
                         made = await member.Real.LeaseAsync(one.Bytes, one.Flags, cancel).ConfigureAwait(false);
                         return "granted";
                     },
-                    () => Keep(place, member, made!, one.Bytes));
+                    books => Keep(place, member, made!, new ModelLease(books, one.Bytes)));
             case ModelVerb.TryLease when WorkerAt(one.A) is { } member:
                 MemoryCharge? lease = null;
                 if (TryCharge(member, one.Bytes, () => (lease = member.Real.TryLease(one.Bytes)) is not null))
                 {
-                    Keep(place, member, lease!, one.Bytes);
+                    Keep(place, member, lease!, new ModelLease(member.Model.Books, one.Bytes));
                 }
 
                 return true;
             case ModelVerb.GrowAsync when LeaseAt(one.C) is { } growing:
                 return Grow(place, growing, one);
             case ModelVerb.TryGrow when LeaseAt(one.C) is { } growing:
-                growing.Bytes += TryCharge(growing.Owner, one.Bytes, () => growing.Real.TryGrow(one.Bytes))
-                    ? one.Bytes : 0;
+                if (TryCharge(growing.Owner, one.Bytes, () => growing.Real.TryGrow(one.Bytes)))
+                {
+                    growing.Model.Add(growing.Owner.Model.Books, one.Bytes);
+                    Statistics.Add("a lease of two groups", growing.Model.Groups > 1 ? 1 : 0);
+                }
+
                 return true;
             case ModelVerb.Shrink when LeaseAt(one.C) is { } shrinking:
-                long part = Math.Min(one.Bytes, shrinking.Bytes);
                 shrinking.Real.Shrink(one.Bytes);
-                shrinking.Bytes -= part;
-                _model.Uncharge(shrinking.Owner.Model, part);
+                shrinking.Model.Shrink(_model, one.Bytes);
                 return true;
             case ModelVerb.Split when LeaseAt(one.C) is { } split:
-                long half = Math.Min(one.Bytes, split.Bytes);
-                MemoryCharge apart = split.Real.Split(half);
-                split.Bytes -= half;
-                Keep(one.B % LeasePlaces, split.Owner, apart, half);
+                long part = Math.Min(one.Bytes, split.Model.Bytes);
+                Keep(one.B % LeasePlaces, split.Owner, split.Real.Split(part), split.Model.Split(part));
                 return true;
             case ModelVerb.Transfer when LeaseAt(one.C) is { } given && WorkerAt(one.A) is { } to
-                && to.Model.Group == given.Owner.Model.Group:
+                && given.Model.IsChargedTo(to.Model.Group):
                 return Transfer(place, given, to);
             case ModelVerb.Return when LeaseAt(one.C) is not null:
                 GiveBack(place);

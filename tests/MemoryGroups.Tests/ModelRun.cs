@@ -61,19 +61,14 @@ internal sealed partial class ModelRun : IDisposable
 
         public bool IsCache { get; init; }
 
-        public MemoryAccount? Account { get; set; }
-
-        public long AccountUsed { get; set; }
+        public (MemoryAccount Real, ModelAccount Model)? Account { get; set; }
 
         public bool AccountBusy { get; set; }
 
         public Stack<IDisposable> Dumps { get; } = new();
     }
 
-    private sealed record LeaseTwin(MemoryCharge Real, MemberTwin Owner)
-    {
-        public long Bytes { get; set; }
-    }
+    private sealed record LeaseTwin(MemoryCharge Real, ModelLease Model, MemberTwin Owner);
 
     private sealed record RequestTwin(Task<string> Real, ModelRequest Model, CancellationTokenSource Cancel)
     {
@@ -117,8 +112,9 @@ internal sealed partial class ModelRun : IDisposable
     {
         if (_model.Setup.HasStocks)
         {
-            // What reclaimers are asked for, and what an account keeps, depends on what is idle.
-            if (one.Verb is ModelVerb.CreateCache or ModelVerb.Reclaim
+            // What reclaimers are asked for, and what an account keeps, depends on what is idle; who is served from
+            // stock is not slowed down.
+            if (one.Verb is ModelVerb.CreateCache or ModelVerb.Reclaim or ModelVerb.SetHigh
                 or (>= ModelVerb.AccountTryGrow and <= ModelVerb.AccountClose))
             {
                 return;

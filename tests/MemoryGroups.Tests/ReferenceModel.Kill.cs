@@ -10,7 +10,7 @@ internal sealed partial class ReferenceModel
     private IEnumerable<ModelSleep> GlobalOom(ModelRequest request)
     {
         ModelMember member = request.Member!;
-        if (Refuser(member, request.Bytes, Math.Max(Floor(request), HighWatermark)) is null)
+        if (Refuser(request.Books!, request.Bytes, Math.Max(Floor(request), HighWatermark)) is null)
         {
             request.Granted = true;
             yield break;
@@ -25,7 +25,7 @@ internal sealed partial class ReferenceModel
         bool fits = FitsIn(request, Root);
         request.Verdict = fits ? OomVerdict.Retry : ChooseAndKill(request, Root);
         if (!fits && request.Verdict == OomVerdict.Retry && request.Has(ChargeFlags.NoFail)
-            && Refuser(member, request.Bytes, 0) is null)
+            && Refuser(request.Books!, request.Bytes, 0) is null)
         {
             // All of the reserve, once somebody was killed (M35).
             request.Granted = true;
@@ -267,7 +267,11 @@ internal sealed partial class ReferenceModel
         member.Frozen = false;
         member.Sleeps.ToList().ForEach(sleep => Signal(sleep, WakeReason.Closed));
         LeftAtExit += member.Usage;
-        Uncharge(member, member.Usage, wakes: Setup.Mistake != ModelMistake.AnExitWakesNobody);
+        foreach (ModelBooks books in (ModelBooks[])[member.Books, .. member.Left])
+        {
+            GiveBack(books, books.Usage, wakes: Setup.Mistake != ModelMistake.AnExitWakesNobody);
+        }
+
         member.Exited = true;
         ModelSpace space = member.Space;
         space.Members.Remove(member);
@@ -305,6 +309,7 @@ internal sealed partial class ReferenceModel
         registered.ForEach(signal => Signals[signal]++);
         WakeAll(group);
         group.Parent!.Children.Remove(group);
+        _closed.Add(group);
     }
 
     // ---- knobs

@@ -6,6 +6,9 @@ internal sealed partial class ReferenceModel
     private readonly List<ModelSpace> _inFlight = [];
     private readonly List<ModelSleep> _disablers = [];
 
+    // Requests may still sleep there, if their members have moved away.
+    private readonly List<ModelGroup> _closed = [];
+
     public bool KillerDisabled { get; private set; }
 
     public int AgedRequests { get; private set; }
@@ -18,7 +21,7 @@ internal sealed partial class ReferenceModel
 
     private bool TryFit(ModelRequest request)
     {
-        request.Refusing = Refuser(request.Member!, request.Bytes, Floor(request));
+        request.Refusing = Refuser(request.Books!, request.Bytes, Floor(request));
         request.Granted = request.Refusing is null;
         if (request.Granted)
         {
@@ -36,9 +39,9 @@ internal sealed partial class ReferenceModel
         if (member.MayUseReserve)
         {
             if (!request.Has(ChargeFlags.NoReserve) && request.Bytes <= ReserveSize - ReserveUsed
-                && Force(member, request.Bytes, floor))
+                && Force(request.Books!, request.Bytes, floor))
             {
-                member.Overdraft += request.Bytes;
+                request.Books!.Overdraft += request.Bytes;
                 ReserveUsed += request.Bytes;
                 request.Granted = true;
             }
@@ -69,7 +72,7 @@ internal sealed partial class ReferenceModel
         return false;
     }
 
-    private bool Force(ModelMember member, long bytes, long? floor)
+    private bool Force(ModelBooks books, long bytes, long? floor)
     {
         if (floor is { } keep && bytes > Root.Room(keep))
         {
@@ -77,7 +80,7 @@ internal sealed partial class ReferenceModel
             return false;
         }
 
-        Add(member, bytes);
+        Add(books, bytes);
         return true;
     }
 
@@ -92,7 +95,7 @@ internal sealed partial class ReferenceModel
                 CountMax(request);
             }
 
-            request.Granted = Force(request.Member!, request.Bytes, noFail ? null : Floor(request));
+            request.Granted = Force(request.Books!, request.Bytes, noFail ? null : Floor(request));
         }
 
         if (!request.Granted)
@@ -152,7 +155,7 @@ internal sealed partial class ReferenceModel
             return null;
         }
 
-        ModelGroup? at = request.Member.Group;
+        ModelGroup? at = request.Books!.Group;
         while (at is not null && (at.Aged is null || at.Aged.Ticket >= request.Ticket))
         {
             at = at.Parent;
@@ -325,7 +328,7 @@ internal sealed partial class ReferenceModel
 
     // Something else changed: everybody at the group, above it and below it (S000-20). A release is nothing to those
     // who only pause for a tick.
-    private void WakeAll(ModelGroup at, bool evenPauses = true) => Wake(Root.Tree()
+    private void WakeAll(ModelGroup at, bool evenPauses = true) => Wake(Root.Tree().Concat(_closed)
         .Where(group => group.IsIn(at) || at.IsIn(group)).SelectMany(static group => group.Queue)
         .Where(sleep => evenPauses || !sleep.IsPause));
 

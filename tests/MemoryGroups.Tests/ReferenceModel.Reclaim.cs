@@ -175,7 +175,7 @@ internal sealed partial class ReferenceModel
     private IEnumerable<ModelSleep> SlowDown(ModelRequest request)
     {
         ModelMember member = request.Member!;
-        List<ModelGroup> path = member.Group.Upwards();
+        List<ModelGroup> path = request.Books!.Group.Upwards();
         if (member.IsDying || path.TrueForAll(static group => group.Usage <= group.High))
         {
             yield break;

@@ -137,75 +137,7 @@ internal sealed partial class ReferenceModel
         return sleep;
     }
 
-    // ---- bytes
-
-    private static void Add(ModelMember member, long bytes)
-    {
-        member.Usage += bytes;
-        for (ModelGroup? at = member.Group; at is not null; at = at.Parent)
-        {
-            at.Usage += bytes;
-            at.Peak = Math.Max(at.Peak, at.Usage);
-        }
-    }
-
-    // The closest level without the room refuses, and nothing is charged anywhere (M1).
-    private static ModelGroup? Refuser(ModelMember member, long bytes, long floor)
-    {
-        ModelGroup? at = member.Group;
-        while (at is not null && bytes <= at.Room(floor))
-        {
-            at = at.Parent;
-        }
-
-        if (at is null)
-        {
-            Add(member, bytes);
-        }
-        else
-        {
-            at.Refusals++;
-        }
-
-        return at;
-    }
-
-    public void Uncharge(ModelMember member, long bytes, bool wakes = true)
-    {
-        if (member.Exited || bytes == 0)
-        {
-            return;
-        }
-
-        long overdraft = Math.Min(bytes, member.Overdraft);
-        member.Overdraft -= overdraft;
-        ReserveUsed -= overdraft;
-        member.Usage -= bytes;
-        for (ModelGroup? at = member.Group; at is not null; at = at.Parent)
-        {
-            at.Usage -= bytes;
-        }
-
-        if (wakes)
-        {
-            WakeFitting(member.Group, countPasses: true);
-        }
-    }
-
-    public static bool MoveBytes(ModelMember from, ModelMember to, long bytes)
-    {
-        if (from.Exited || to.Exited)
-        {
-            return false;
-        }
-
-        long overdraft = Math.Min(bytes, from.Overdraft);
-        from.Overdraft -= overdraft;
-        to.Overdraft += overdraft;
-        from.Usage -= bytes;
-        to.Usage += bytes;
-        return true;
-    }
+    // ---- what fits
 
     // What stays free at the root: M36.
     private long Floor(ChargeFlags flags, bool victim)
@@ -233,7 +165,7 @@ internal sealed partial class ReferenceModel
 
     public bool TryCharge(ModelMember member, long bytes)
     {
-        bool fits = Refuser(member, bytes, Floor(ChargeFlags.NoWait, member.MayUseReserve)) is null;
+        bool fits = Refuser(member.Books, bytes, Floor(ChargeFlags.NoWait, member.MayUseReserve)) is null;
         if (fits)
         {
             StartBackground();
@@ -294,7 +226,7 @@ internal sealed partial class ReferenceModel
     {
         while (!request.IsDecided)
         {
-            if (request.Member!.Exited)
+            if (request.Member!.Exited || request.IsLeftBehind)
             {
                 request.Outcome = "closed";
                 yield break;
