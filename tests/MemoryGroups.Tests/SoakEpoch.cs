@@ -14,9 +14,10 @@ internal sealed class SoakEpoch : IDisposable
     private const int Sessions = 3;
 
     // The longest wait of a charge is far shorter than this much elapsed time without any progress.
-    private const int StillTicks = 3000;
+    public const int StillTicks = 3000;
 
     private static readonly TimeSpan Tick = TimeSpan.FromMilliseconds(10);
+    private static readonly ManualResetEventSlim Never = new();
 
     private readonly int _seed;
     private readonly SoakTime _time;
@@ -29,6 +30,8 @@ internal sealed class SoakEpoch : IDisposable
     private readonly ConcurrentBag<(MemoryMember Member, ConcurrentBag<SoakBytes> Bag)> _stuck = [];
     private readonly Lock _growing = new();
     private readonly Random _faults;
+    private long _lastProgress;
+    private int _still;
 
     public SoakEpoch(int seed, SoakTally tally, bool isNative)
     {
@@ -55,6 +58,11 @@ internal sealed class SoakEpoch : IDisposable
 
     public bool IsNative { get; }
 
+    public int Workers { get; init; } = 4 * Environment.ProcessorCount;
+
+    // Between two ticks of elapsed time.
+    public Action Pause { get; init; } = static () => Never.Wait(1);
+
     public SoakTime Time => _time;
 
     public CancellationToken Ended => _ended.Token;
@@ -73,12 +81,11 @@ internal sealed class SoakEpoch : IDisposable
         TimeProvider real = TimeProvider.System;
         long start = real.GetTimestamp();
         var trouble = new SoakTrouble(this, new Random(_seed));
-        Task work = Task.WhenAll(Enumerable.Range(0, 4 * Environment.ProcessorCount).Select(i =>
+        Task work = Task.WhenAll(Enumerable.Range(0, Workers).Select(i =>
             Task.Run(() => new SoakWorker(this, new Random(unchecked((_seed * 31) + i))).RunAsync())));
-        var watch = new Watch();
         while (real.GetElapsedTime(start) < duration && Tally.Findings.Count == 0 && !work.IsFaulted)
         {
-            Step(watch);
+            Step();
             trouble.Tick();
         }
 
@@ -89,12 +96,13 @@ internal sealed class SoakEpoch : IDisposable
         _time.FailuresInThousand = 0;
         while (!work.IsCompleted && Tally.Findings.Count == 0)
         {
-            Step(watch);
+            Step();
         }
 
-        Assert.True(Tally.Findings.Count == 0, $"seed {_seed}: {string.Join('\n', Tally.Findings)}");
+        CheckFindings();
         work.GetAwaiter().GetResult();
-        Quiesce(watch);
+        Quiesce();
+        CheckFindings();
         CheckBooks();
         Root.Dispose();
         Check(Root.Usage == 0 && Root.OomReserveUsed == 0, $"{Root.Usage} bytes, {Root.OomReserveUsed} of the reserve");
@@ -149,21 +157,21 @@ internal sealed class SoakEpoch : IDisposable
     }
 
     // One tick of elapsed time; when nothing ends for long although somebody waits, who waits for what.
-    private void Step(Watch watch)
+    public void Step()
     {
-        Watch.Pause();
+        Pause();
         _time.Advance(Tick);
         long progress = Tally.Progress;
-        watch.Still = progress == watch.Last && Root.WaitingCharges > 0 ? watch.Still + 1 : 0;
-        watch.Last = progress;
-        if (watch.Still == StillTicks)
+        _still = progress == _lastProgress && Root.WaitingCharges > 0 ? _still + 1 : 0;
+        _lastProgress = progress;
+        if (_still == StillTicks)
         {
             Tally.Find($"no charge ended for {StillTicks} ticks although somebody waits\n{Describe()}");
         }
     }
 
     // Who ignored its death goes now, and everything that was under way ends.
-    private void Quiesce(Watch watch)
+    private void Quiesce()
     {
         foreach ((MemoryMember member, ConcurrentBag<SoakBytes> bag) in _stuck)
         {
@@ -171,12 +179,18 @@ internal sealed class SoakEpoch : IDisposable
             member.Dispose();
         }
 
-        for (int i = 0; i < 100_000 && (Root.WaitingCharges > 0 || Root.OomKiller.VictimsInFlight > 0
-            || Root.KillLock.IsHeld || Root.Usage > Root.Stocks.HeldIn(Root) || i < 1000); i++)
+        for (int i = 0; i < 100_000 && Tally.Findings.Count == 0 && (i < 1000 || !IsAtRest()); i++)
         {
-            Step(watch);
+            Step();
         }
     }
+
+    private bool IsAtRest() =>
+        Root.WaitingCharges == 0 && Root.OomKiller.VictimsInFlight == 0 && !Root.KillLock.IsHeld
+        && Root.Usage <= Root.Stocks.HeldIn(Root);
+
+    private void CheckFindings() =>
+        Check(Tally.Findings.Count == 0, string.Join('\n', Tally.Findings));
 
     private void CheckBooks()
     {
@@ -259,16 +273,5 @@ internal sealed class SoakEpoch : IDisposable
         {
             throw new InsufficientMemoryException($"no memory at {point}");
         }
-    }
-
-    private sealed class Watch
-    {
-        private static readonly ManualResetEventSlim Never = new();
-
-        public long Last { get; set; }
-
-        public int Still { get; set; }
-
-        public static void Pause() => Never.Wait(1);
     }
 }

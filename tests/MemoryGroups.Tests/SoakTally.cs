@@ -21,6 +21,28 @@ internal sealed class SoakTally
 
     public void Find(string finding) => _findings.Enqueue(finding);
 
+    // A closed group is seen before or after the look at it here: it never opens again.
+    public void NoteMove(MemoryMember member, MemoryGroup to)
+    {
+        try
+        {
+            bool moved = member.MoveTo(to);
+            Note(moved ? "moved" : "stays because it dies");
+            if (!moved && !member.IsDying && !member.Space.IsVictim)
+            {
+                Find($"{member.Path} neither dies nor moves to {to.Path}");
+            }
+        }
+        catch (ObjectDisposedException) when (member.IsExited || member.Group.IsClosed || to.IsClosed)
+        {
+            Note("closed before it moved");
+        }
+        catch (Exception error)
+        {
+            Find($"a move ended with {error}");
+        }
+    }
+
     // Answers false for an error that nothing explains.
     public bool NoteError(Exception error, MemoryMember? member, CancellationToken cancel)
     {
@@ -31,6 +53,7 @@ internal sealed class SoakTally
             OomKilledException when member is null || member.IsDying || member.IsExited || member.Space.IsUnstable =>
                 "killed",
             ObjectDisposedException when member is null || member.IsExited => "closed",
+            ObjectDisposedException when member.HasMoved => "closed after its member had moved away",
             OutOfMemoryException => "injected",
             _ => null,
         };

@@ -48,6 +48,9 @@ internal sealed class SoakTrouble(SoakEpoch epoch, Random random)
                 Starve();
                 break;
             case < 190:
+                MoveSome();
+                break;
+            case < 198:
                 epoch.Members.FirstOrDefault()?.Kill("the soak said so");
                 break;
         }
@@ -110,6 +113,15 @@ internal sealed class SoakTrouble(SoakEpoch epoch, Random random)
             ?? epoch.PickGroup(random);
         MemoryGroup closing = random.Next(4) == 0 && group.Parent is { Parent: not null } above ? above : group;
         closing.Dispose();
+    }
+
+    private void MoveSome()
+    {
+        MemoryGroup to = epoch.PickGroup(random);
+        foreach (MemoryMember member in epoch.Members.Skip(random.Next(8)).Take(1 + random.Next(3)))
+        {
+            epoch.Tally.NoteMove(member, to);
+        }
     }
 
     private void FreezeOrThaw()

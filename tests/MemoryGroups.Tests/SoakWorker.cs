@@ -47,6 +47,10 @@ internal sealed class SoakWorker(SoakEpoch epoch, Random random)
             }
 
             GiveSomeBack(bag);
+            if (random.Next(40) == 0)
+            {
+                epoch.Tally.NoteMove(member, epoch.PickGroup(random));
+            }
         }
 
         epoch.Leave(member);
