@@ -82,7 +82,7 @@ public sealed class StockLedgerTests
     {
         using var world = new World();
         MemoryGroup tenant = world.Root.CreateGroup("tenant", new MemoryGroupOptions { Max = Stocked.AmpleLimit });
-        MemoryMember member = Stocked.Member(tenant, 16 << 20);
+        MemoryMember member = Stocked.Member(tenant, Stocked.AmpleLimit / 2);
         long full = member.Books.Held;
         world.Root.Stocks.Drain(world.Root);
         Assert.True(member.TryCharge(1) && member.TryCharge(1));
