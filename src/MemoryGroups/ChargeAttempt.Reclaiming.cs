@@ -19,7 +19,7 @@ internal sealed partial class ChargeAttempt
         long gave = Has(ChargeFlags.NoReclaim)
             ? 0
             : await SubtreeReclaim.RunAsync(Request, Refusing, ReclaimTarget(), Reason()).ConfigureAwait(false);
-        if (Request.FitsIn(Refusing))
+        if (Request.FitsIn(Refusing) || Request.IsImpossible)
         {
             return true;
         }

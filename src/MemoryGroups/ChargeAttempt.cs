@@ -42,7 +42,7 @@ internal sealed partial class ChargeAttempt
     }
 
     private OomRequest Request =>
-        _request ??= new OomRequest(_root, _member, _bytes, _flags, Charged.WaitTimeout);
+        _request ??= NewRequest(CancellationToken.None);
 
     // The member may have moved since: what was begun in this group is charged, or refused, in this group.
     private MemoryGroup Charged => _books.Group;
@@ -88,7 +88,7 @@ internal sealed partial class ChargeAttempt
     {
         // Already granted, and only to be slowed down: _refused was never set.
         bool granted = _granted;
-        _request = new OomRequest(_root, _member, _bytes, _flags, Charged.WaitTimeout) { Cancel = cancel };
+        _request = NewRequest(cancel);
         try
         {
             while (!granted)
@@ -123,12 +123,12 @@ internal sealed partial class ChargeAttempt
 
         // A member that is still there has moved: its group was closed under a charge that it had begun there.
         ObjectDisposedException.ThrowIf(Charged.IsClosed && _member.Group != Charged, Charged);
-        if (MustQueueBehindAged(out MemoryGroup? aged))
+        if (MustQueueBehindAged(out MemoryGroup? aged) && !Request.IsImpossible)
         {
             _refused = aged!.Counter;
             BeginStall();
-            Obey(await OomContest.WaitAsync(Request, aged, null, () => MustQueueBehindAged(out _))
-                .ConfigureAwait(false));
+            Obey(await OomContest.WaitAsync(
+                Request, aged, null, () => MustQueueBehindAged(out _) && !Request.IsImpossible).ConfigureAwait(false));
             return _granted;
         }
 
@@ -268,7 +268,7 @@ internal sealed partial class ChargeAttempt
             return overdrawn ? _granted = true : ForceOrThrowKilled();
         }
 
-        if (ImpossibleAt(floor) is { } never)
+        if (Refusing.Counter.NeverAdmits(_bytes, floor) is { } never)
         {
             _refused = never;
             return ForceOrThrow(ChargeRefusal.Impossible);
@@ -315,18 +315,8 @@ internal sealed partial class ChargeAttempt
         throw MemoryLimitExceededException.For(_member, Refusing, _bytes, _flags, reason, _request);
     }
 
-    private UsageCounter? ImpossibleAt(long floor)
-    {
-        for (UsageCounter? level = Refusing.Counter; level is not null; level = level.Parent)
-        {
-            if (_bytes > level.Limit - (level.IsRoot ? floor : 0))
-            {
-                return level;
-            }
-        }
-
-        return null;
-    }
+    private OomRequest NewRequest(CancellationToken cancel) =>
+        new(_root, _member, _bytes, _flags, Charged.WaitTimeout) { Cancel = cancel, Charged = Charged };
 
     // An older request that was passed over too often holds younger ones back, so that the bytes it needs can add up.
     private bool MustQueueBehindAged(out MemoryGroup? group)

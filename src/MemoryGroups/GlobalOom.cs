@@ -119,7 +119,7 @@ internal static class GlobalOom
     // OOM of any group, and notifies nobody (S004-10).
     private static ValueTask<OomVerdict> PauseAsync(OomRequest request, TimeSpan? atMost) =>
         OomContest.WaitAsync(request, request.Root, atMost, () =>
-            !request.FitsIn(request.Root)
+            !request.FitsIn(request.Root) && !request.IsImpossible
             && (atMost is not null || request.Root.OomKiller.HasVictimInFlight(request.Root))
             && request.Asker is not { MayUseReserve: true });
 }

@@ -26,8 +26,10 @@ internal static class LimitChange
         }
         else
         {
-            // Stock that was fine under the old limit may be too much under the new one.
+            // Stock that was fine under the old limit may be too much under the new one; and who sleeps for more than
+            // can ever fit now is refused.
             group.Root.Stocks.Drain(group);
+            group.Root.WaitQueue.WakeImpossible(group);
         }
     }
 
@@ -89,8 +91,12 @@ internal static class LimitChange
                     return true;
                 }
 
-                // Usage grew between the look and the change: the old limit comes back and we look again.
-                Install(group, before);
+                // Usage grew between the look and the change: the old limit comes back, unless somebody has set
+                // another one meanwhile, and we look again.
+                if (group.Counter.TryReplaceLimit(bytes, before))
+                {
+                    Tell(group, before, bytes);
+                }
             }
 
             if (rounds == ChargeAttempt.MaxRounds || cancel.IsCancellationRequested)

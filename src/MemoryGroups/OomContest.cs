@@ -98,9 +98,10 @@ internal sealed class OomContest
         Mark(+1);
         Probe.At(_root, ProbePoint.Marked, _request);
 
-        // Stock that opened before we were counted as a waiter comes back here; none opens after.
+        // Stock that opened before we were counted as a waiter comes back here; none opens after. A limit that was cut
+        // before that woke nobody who may have to leave because of it.
         _root.Stocks.Drain(_group);
-        if (_request.FitsIn(_group))
+        if (_request.FitsIn(_group) || _request.IsImpossible)
         {
             return OomVerdict.Retry;
         }

@@ -27,6 +27,9 @@ internal sealed class OomRequest(MemoryRoot root, MemoryMember? asker, long byte
 
     internal CancellationToken Cancel { get; init; }
 
+    // The group that a charge is for: the asker may have moved since. Null when nobody charges.
+    internal MemoryGroup? Charged { get; init; }
+
     internal long Ticket { get; } = root.WaitQueue.NextTicket();
 
     // Guarded by the root's guard.
@@ -82,6 +85,9 @@ internal sealed class OomRequest(MemoryRoot root, MemoryMember? asker, long byte
     }
 
     internal bool Has(ChargeFlags flag) => (Flags & flag) != 0;
+
+    // No uncharge and no kill can help: waiting would be for a limit to be raised again.
+    internal bool IsImpossible => Charged?.Counter.NeverAdmits(Bytes, RootFloor) is not null;
 
     internal bool FitsIn(MemoryGroup group) => Bytes <= group.Counter.Room(RootFloor);
 

@@ -1,11 +1,12 @@
 // Who sleeps because a group is full, and who is woken by what.
 //
 // Waiters hang at the group that refused them. An event at E concerns the waiters at E, above E and below E, nobody
-// else (S000-20); groups remember which children have waiters below, so no stranger is looked at. Two kinds of event:
+// else (S000-20); groups remember which children have waiters below, so no stranger is looked at. Three kinds of event:
 //   - a counter fell: those are woken whose bytes fit into the room there is now, oldest first. A small request passes
 //     a large one that does not fit. Each pass is counted, and one that was passed often and for long is aged: nobody
 //     younger is woken past it, and younger requests queue behind it (see OomRequest).
 //   - something else changed (a lock released, a killer enabled, a victim gone or hidden): everybody related is woken.
+//   - a limit was cut: those whom it can never admit now are woken, to be refused.
 // A wake is a hint: the woken looks again. One who was woken and leaves without its bytes hands the hint on.
 //
 // Must stay true: a group's counter knows the number of its waiters before they look at the room for the last time, and
@@ -121,21 +122,11 @@ internal sealed class OomWaitQueue(MemoryRoot root)
     internal void WakeFitting(MemoryGroup at) => WakeFitting(at, countPasses: true);
 
     // Something other than a counter changed at E: everybody related has to look again.
-    internal void WakeAll(MemoryGroup at, bool evenPauses = true)
-    {
-        List<OomWaiter>? woken = null;
-        using (root.EnterGuard(at))
-        {
-            for (MemoryGroup? above = at.Parent; above is not null; above = above.Parent)
-            {
-                SignalAllLocked(above, evenPauses, ref woken);
-            }
+    internal void WakeAll(MemoryGroup at, bool evenPauses = true) =>
+        WakeRelated(at, evenPauses ? static _ => true : static waiter => !waiter.IsPause);
 
-            SignalSubtreeLocked(at, evenPauses, ref woken);
-        }
-
-        CompleteAll(woken);
-    }
+    // A limit was cut at E.
+    internal void WakeImpossible(MemoryGroup at) => WakeRelated(at, static waiter => waiter.Request.IsImpossible);
 
     // The request is over, granted or not. Its age no longer holds anybody back, and a hint it did not use is handed
     // on.
@@ -209,6 +200,22 @@ internal sealed class OomWaitQueue(MemoryRoot root)
         CompleteAll(woken);
     }
 
+    private void WakeRelated(MemoryGroup at, Func<OomWaiter, bool> concerns)
+    {
+        List<OomWaiter>? woken = null;
+        using (root.EnterGuard(at))
+        {
+            for (MemoryGroup? above = at.Parent; above is not null; above = above.Parent)
+            {
+                SignalLocked(above, concerns, ref woken);
+            }
+
+            SignalSubtreeLocked(at, concerns, ref woken);
+        }
+
+        CompleteAll(woken);
+    }
+
     private static void SignalFittingLocked(
         MemoryGroup group, LinkedList<OomWaiter> queue, bool countPasses, ref List<OomWaiter>? woken)
     {
@@ -260,24 +267,26 @@ internal sealed class OomWaitQueue(MemoryRoot root)
         }
     }
 
-    private static void SignalAllLocked(MemoryGroup group, bool evenPauses, ref List<OomWaiter>? woken)
+    private static void SignalLocked(
+        MemoryGroup group, Func<OomWaiter, bool> concerns, ref List<OomWaiter>? woken)
     {
         foreach (OomWaiter waiter in group.Waiters ?? [])
         {
-            if ((evenPauses || !waiter.IsPause) && waiter.TrySignalLocked(WakeReason.Hint))
+            if (concerns(waiter) && waiter.TrySignalLocked(WakeReason.Hint))
             {
                 (woken ??= []).Add(waiter);
             }
         }
     }
 
-    private static void SignalSubtreeLocked(MemoryGroup top, bool evenPauses, ref List<OomWaiter>? woken)
+    private static void SignalSubtreeLocked(
+        MemoryGroup top, Func<OomWaiter, bool> concerns, ref List<OomWaiter>? woken)
     {
         var stack = new Stack<MemoryGroup>();
         stack.Push(top);
         while (stack.TryPop(out MemoryGroup? group))
         {
-            SignalAllLocked(group, evenPauses, ref woken);
+            SignalLocked(group, concerns, ref woken);
             foreach (MemoryGroup child in group.WaitingChildren ?? [])
             {
                 stack.Push(child);

@@ -173,6 +173,25 @@ internal sealed class UsageCounter(MemoryGroup group, UsageCounter? parent, long
         return Usage;
     }
 
+    // Only if nobody has set another one since.
+    internal bool TryReplaceLimit(long old, long newLimit)
+    {
+        Probe.At(Group.Root, ProbePoint.BeforeSwap, this);
+        return Interlocked.CompareExchange(ref _limit, newLimit, old) == old;
+    }
+
+    // Here or above: the closest level that could not admit so much even if it were empty.
+    internal UsageCounter? NeverAdmits(long bytes, long rootFloor)
+    {
+        UsageCounter? level = this;
+        while (level is not null && bytes <= level.Limit - (level.IsRoot ? rootFloor : 0))
+        {
+            level = level.Parent;
+        }
+
+        return level;
+    }
+
     // Down to the usage now, unless it was raised meanwhile: then that is the highest since we came. The usage is read
     // after the swap: a charge that found the old mark high enough had added its bytes before.
     internal void RestartPeak(long was)

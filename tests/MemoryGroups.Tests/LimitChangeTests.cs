@@ -91,6 +91,92 @@ public sealed class LimitChangeTests
         Assert.True(asking.Granted);
     }
 
+    // Nothing but a raised limit could help it: it would sleep to its deadline, or for ever.
+    [Theory]
+    [InlineData(90, true)]
+    [InlineData(100, false)]
+    public void Cut_limit_refuses_who_sleeps_for_more_than_can_ever_fit_now(long max, bool refused)
+    {
+        using var world = new World();
+        MemoryGroup above = world.Root.CreateGroup("above", new MemoryGroupOptions { Max = 1000, KillDisabled = true });
+        MemoryGroup group = above.CreateGroup("g");
+        Assert.True(group.CreateMember("hog").TryCharge(950));
+        Pending small = world.Charge(group.CreateMember("small"), 60);
+        Pending large = world.Charge(group.CreateMember("large"), 100);
+        Assert.True(large.Sleeps && small.Sleeps);
+        int wakes = world.Trace.Count(point => point == ProbePoint.WakeDelivered);
+
+        group.Max = max;
+        world.Run();
+
+        Assert.Equal(refused ? 1 : 0, world.Trace.Count(point => point == ProbePoint.WakeDelivered) - wakes);
+        Assert.True(small.Sleeps);
+        Assert.Equal(refused, !large.Sleeps);
+        if (refused)
+        {
+            var error = Assert.IsType<MemoryLimitExceededException>(large.Error);
+            Assert.Equal((ChargeRefusal.Impossible, "root/above/g"), (error.Reason, error.GroupPath));
+        }
+    }
+
+    // The cut comes between its first refusal and its place in the queue, when it cannot be woken yet.
+    [Theory]
+    [InlineData(ProbePoint.ChargeRefused)]
+    [InlineData(ProbePoint.Queued)]
+    [InlineData(ProbePoint.BeforeSleep)]
+    internal void Limit_that_is_cut_while_a_charge_goes_to_sleep_refuses_it_as_well(ProbePoint point)
+    {
+        using var world = new World();
+        MemoryGroup group = world.Root.CreateGroup("g", new MemoryGroupOptions { Max = 1000, KillDisabled = true });
+        Assert.True(group.CreateMember("hog").TryCharge(950));
+        world.Once(point, () => group.Max = 90);
+
+        Pending asking = world.Charge(group.CreateMember("asker"), 100);
+
+        Assert.Equal(ChargeRefusal.Impossible, Assert.IsType<MemoryLimitExceededException>(asking.Error).Reason);
+    }
+
+    // It reclaims while the limit is cut: nobody may be killed for what cannot be granted.
+    [Fact]
+    public void Limit_that_is_cut_while_a_charge_reclaims_refuses_it_and_kills_nobody()
+    {
+        using var world = new World();
+        MemoryGroup group = world.Root.CreateGroup("g", new MemoryGroupOptions { Max = 1000 });
+        MemoryMember hog = FullGroup.Fill(world, group);
+        group.AddReclaimer(new CuttingReclaimer(group, 90));
+
+        Pending asking = world.Charge(group.CreateMember("asker"), 100);
+
+        Assert.Equal(ChargeRefusal.Impossible, Assert.IsType<MemoryLimitExceededException>(asking.Error).Reason);
+        Assert.False(hog.IsKilled);
+        Assert.Equal(0, group.Events.Current.Oom);
+    }
+
+    // The usage grows between the look and the change, and the limit is set by somebody else before it is put back.
+    [Theory]
+    [InlineData(true, 700)]
+    [InlineData(false, 1000)]
+    public void Careful_write_that_must_go_back_does_not_undo_what_somebody_else_set(bool other, long expected)
+    {
+        using var world = new World();
+        MemoryGroup group = world.Root.CreateGroup("g", new MemoryGroupOptions { Max = 1000 });
+        MemoryMember member = group.CreateMember("member");
+        Assert.True(member.TryCharge(500));
+        world.Once(ProbePoint.BeforeSwap, () =>
+        {
+            Assert.True(member.TryCharge(400));
+            if (other)
+            {
+                world.Once(ProbePoint.BeforeSwap, () => group.Max = 700);
+            }
+        });
+
+        Assert.False(world.Await(group.TrySetMaxAsync(600)));
+
+        Assert.Equal(expected, group.Max);
+        Assert.False(member.IsKilled);
+    }
+
     [Fact]
     [Requirement("D9")]
     public void Raised_capacity_wakes_who_waits_at_the_root()
@@ -105,6 +191,15 @@ public sealed class LimitChangeTests
         world.Run();
 
         Assert.True(asking.Granted);
+    }
+
+    private sealed class CuttingReclaimer(MemoryGroup group, long max) : MemoryReclaimer("cuts")
+    {
+        public override ValueTask<long> ReclaimAsync(ReclaimRequest request, CancellationToken cancellationToken)
+        {
+            group.Max = max;
+            return ValueTask.FromResult(0L);
+        }
     }
 
     private static MemoryGroup Group(World world, long max) =>

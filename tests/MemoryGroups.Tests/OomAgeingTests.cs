@@ -232,6 +232,26 @@ public sealed class OomAgeingTests
         Assert.True(world.Charge(hog, 100, flags).Granted);
     }
 
+    // Woken by the cut, it would go back to sleep behind the older one, which still can be granted.
+    [Fact]
+    public void Held_back_request_that_can_never_fit_any_more_leaves_at_once()
+    {
+        using var world = new World();
+        MemoryGroup group = world.Root.CreateGroup("group", FullGroup.Sleepy);
+        MemoryMember hog = FullGroup.Fill(world, group);
+        Pending large = FullGroup.Ask(world, group, 150);
+        Age(world, group, hog);
+        Pending larger = FullGroup.Ask(world, group, 300);
+        Assert.True(larger.Sleeps);
+
+        group.Max = 200;
+        world.Run();
+
+        Assert.Equal(ChargeRefusal.Impossible, Assert.IsType<MemoryLimitExceededException>(larger.Error).Reason);
+        Assert.True(large.Sleeps);
+        Assert.NotNull(group.AgedRequest);
+    }
+
     // Each time a younger request gets the bytes that were too few for whoever waits longest.
     private static void PassOver(World world, MemoryGroup group, MemoryMember hog, int times)
     {

@@ -58,7 +58,7 @@ internal static class ProtocolMutants
             "no margin re-check",
             new Replacement(
                 Contest,
-                "        _root.Stocks.Drain(_group);\n        if (_request.FitsIn(_group))\n",
+                "        _root.Stocks.Drain(_group);\n        if (_request.FitsIn(_group) || _request.IsImpossible)\n",
                 "        _root.Stocks.Drain(_group);\n        if (false)\n")),
         new(
             "mark after trylock",

@@ -42,7 +42,8 @@ internal sealed partial class ReferenceModel
         else if (request.Verdict == OomVerdict.Retry && HasVictim(Root))
         {
             foreach (ModelSleep sleep in Pause(
-                request, Root, null, () => !FitsIn(request, Root) && HasVictim(Root) && !member.MayUseReserve))
+                request, Root, null, () => !FitsIn(request, Root) && !IsImpossible(request)
+                    && HasVictim(Root) && !member.MayUseReserve))
             {
                 yield return sleep;
             }
@@ -321,6 +322,10 @@ internal sealed partial class ReferenceModel
         if (raised)
         {
             WakeAll(group);
+        }
+        else
+        {
+            Wake(Related(group).Where(sleep => IsImpossible(sleep.Request)));
         }
     }
 

@@ -234,7 +234,7 @@ internal sealed partial class ReferenceModel
         bool won = false;
         bool kills = false;
         request.Verdict = OomVerdict.Retry;
-        if (!FitsIn(request, group))
+        if (!FitsIn(request, group) && !IsImpossible(request))
         {
             if (!HasVictim(group) && _held.TrueForAll(one => !one.Group.IsIn(group) && !group.IsIn(one.Group)))
             {
@@ -328,9 +328,11 @@ internal sealed partial class ReferenceModel
 
     // Something else changed: everybody at the group, above it and below it (S000-20). A release is nothing to those
     // who only pause for a tick.
-    private void WakeAll(ModelGroup at, bool evenPauses = true) => Wake(Root.Tree().Concat(_closed)
-        .Where(group => group.IsIn(at) || at.IsIn(group)).SelectMany(static group => group.Queue)
-        .Where(sleep => evenPauses || !sleep.IsPause));
+    private void WakeAll(ModelGroup at, bool evenPauses = true) =>
+        Wake(Related(at).Where(sleep => evenPauses || !sleep.IsPause));
+
+    private IEnumerable<ModelSleep> Related(ModelGroup at) => Root.Tree().Concat(_closed)
+        .Where(group => group.IsIn(at) || at.IsIn(group)).SelectMany(static group => group.Queue);
 
     private void Wake(IEnumerable<ModelSleep> woken)
     {

@@ -161,6 +161,14 @@ internal sealed partial class ReferenceModel
 
     private bool FitsIn(ModelRequest request, ModelGroup group) => request.Bytes <= group.Room(Floor(request));
 
+    // Its limits have been cut below what it asks for.
+    private bool IsImpossible(ModelRequest request)
+    {
+        long floor = Floor(request);
+        return request.Books is { } books
+            && books.Group.Upwards().Exists(at => request.Bytes > at.Room(floor) + at.Usage);
+    }
+
     // ---- the three verbs
 
     public bool TryCharge(ModelMember member, long bytes)
@@ -232,10 +240,11 @@ internal sealed partial class ReferenceModel
                 yield break;
             }
 
-            if (HeldBack(request) is { } aged)
+            if (HeldBack(request) is { } aged && !IsImpossible(request))
             {
                 request.Refusing = aged;
-                foreach (ModelSleep sleep in Pause(request, aged, null, () => HeldBack(request) is not null))
+                foreach (ModelSleep sleep in Pause(
+                    request, aged, null, () => HeldBack(request) is not null && !IsImpossible(request)))
                 {
                     yield return sleep;
                 }
@@ -260,7 +269,7 @@ internal sealed partial class ReferenceModel
                 yield return sleep;
             }
 
-            if (FitsIn(request, group))
+            if (FitsIn(request, group) || IsImpossible(request))
             {
                 continue;
             }
