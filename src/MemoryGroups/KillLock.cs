@@ -8,7 +8,7 @@ namespace MemoryGroups;
 
 internal sealed class KillLock(MemoryRoot root)
 {
-    private readonly LinkedList<OomWaiter> _waiting = [];
+    private readonly WaiterList _waiting = new();
     private bool _held;
 
     internal bool IsHeld
@@ -49,7 +49,7 @@ internal sealed class KillLock(MemoryRoot root)
             }
 
             waiter = request.NewWaiter(root);
-            waiter.QueueNode = _waiting.AddLast(waiter);
+            _waiting.Add(waiter);
         }
 
         root.WaitQueue.AttachToMember(waiter);
@@ -57,10 +57,7 @@ internal sealed class KillLock(MemoryRoot root)
         root.WaitQueue.DetachFromMember(waiter);
         using (root.EnterGuard())
         {
-            if (waiter.QueueNode!.List is not null)
-            {
-                _waiting.Remove(waiter.QueueNode);
-            }
+            _waiting.Remove(waiter);
         }
 
         return reason;
@@ -73,10 +70,10 @@ internal sealed class KillLock(MemoryRoot root)
         {
             while (_waiting.First is { } first && next is null)
             {
-                _waiting.RemoveFirst();
-                if (first.Value.TrySignalLocked(WakeReason.Hint))
+                _waiting.Remove(first);
+                if (first.TrySignalLocked(WakeReason.Hint))
                 {
-                    next = first.Value;
+                    next = first;
                 }
             }
 

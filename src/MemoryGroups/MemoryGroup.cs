@@ -151,7 +151,7 @@ public partial class MemoryGroup : IDisposable, IRosterItem
     internal int OomMarks;
     internal int RegistrationsInSubtree;
     internal int ReclaimersInSubtree;
-    internal LinkedList<OomWaiter>? Waiters;
+    internal GroupQueue? Waiters;
     internal HashSet<MemoryGroup>? WaitingChildren;
     internal OomRequest? AgedRequest;
 

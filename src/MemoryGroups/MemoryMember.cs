@@ -138,7 +138,7 @@ public sealed partial class MemoryMember : IDisposable, IRosterItem
     internal bool MayHoldStock => !IsKilled && !IsExited && !HasLeftBooks && !IsShut && !Space.MayUseReserve;
 
     // Guarded by the root's guard.
-    internal LinkedList<OomWaiter>? Waiters { get; set; }
+    internal WaiterList? Waiters { get; set; }
 
     internal WakeReason DeathLocked => _exited ? WakeReason.Closed : _killed ? WakeReason.Killed : WakeReason.None;
 

@@ -16,6 +16,8 @@ namespace MemoryGroups;
 
 internal sealed class OomWaitQueue(MemoryRoot root)
 {
+    // Guarded by the root's guard, and empty outside of it.
+    private readonly Stack<MemoryGroup> _toVisit = new();
     private long _lastTicket;
     private int _length;
 
@@ -27,14 +29,7 @@ internal sealed class OomWaitQueue(MemoryRoot root)
     {
         using (root.EnterGuard(waiter.Group))
         {
-            LinkedList<OomWaiter> queue = waiter.Group.Waiters ??= new LinkedList<OomWaiter>();
-            LinkedListNode<OomWaiter>? after = queue.Last;
-            while (after is not null && after.Value.Ticket > waiter.Ticket)
-            {
-                after = after.Previous;
-            }
-
-            waiter.QueueNode = after is null ? queue.AddFirst(waiter) : queue.AddAfter(after, waiter);
+            (waiter.Group.Waiters ??= new GroupQueue()).Add(waiter);
             waiter.IsQueued = true;
             waiter.Group.Counter.AddWaiterLocked(1);
             _length++;
@@ -58,7 +53,7 @@ internal sealed class OomWaitQueue(MemoryRoot root)
             }
 
             waiter.IsQueued = false;
-            waiter.Group.Waiters!.Remove(waiter.QueueNode!);
+            waiter.Group.Waiters!.Remove(waiter);
             waiter.Group.Counter.AddWaiterLocked(-1);
             _length--;
             for (MemoryGroup at = waiter.Group; at.Parent is { } parent && !HasWaitersLocked(at); at = parent)
@@ -83,7 +78,7 @@ internal sealed class OomWaitQueue(MemoryRoot root)
             WakeReason death = member.DeathLocked;
             if (death == WakeReason.None)
             {
-                waiter.MemberNode = (member.Waiters ??= new LinkedList<OomWaiter>()).AddLast(waiter);
+                (member.Waiters ??= new WaiterList(ofMember: true)).Add(waiter);
                 return true;
             }
 
@@ -102,11 +97,7 @@ internal sealed class OomWaitQueue(MemoryRoot root)
     {
         using (root.EnterGuard())
         {
-            if (waiter.MemberNode is { List: { } list } node)
-            {
-                list.Remove(node);
-                waiter.MemberNode = null;
-            }
+            waiter.Member?.Waiters?.Remove(waiter);
         }
     }
 
@@ -168,24 +159,25 @@ internal sealed class OomWaitQueue(MemoryRoot root)
 
     private void SignalOwn(MemoryMember member, WakeReason reason, Func<OomWaiter, bool> concerns)
     {
-        List<OomWaiter>? signalled = null;
+        WokenWaiters signalled = default;
         using (root.EnterGuard())
         {
-            foreach (OomWaiter waiter in member.Waiters ?? [])
+            WaiterList? own = member.Waiters;
+            for (OomWaiter? waiter = own?.First; waiter is not null; waiter = own!.NextOf(waiter))
             {
                 if (concerns(waiter) && waiter.TrySignalLocked(reason))
                 {
-                    (signalled ??= []).Add(waiter);
+                    signalled.Add(waiter);
                 }
             }
         }
 
-        CompleteAll(signalled);
+        signalled.Complete();
     }
 
     private void WakeFitting(MemoryGroup at, bool countPasses)
     {
-        List<OomWaiter>? woken = null;
+        WokenWaiters woken = default;
         using (root.EnterGuard(at))
         {
             for (MemoryGroup? group = at; group is not null; group = group.Parent)
@@ -197,12 +189,12 @@ internal sealed class OomWaitQueue(MemoryRoot root)
             }
         }
 
-        CompleteAll(woken);
+        woken.Complete();
     }
 
     private void WakeRelated(MemoryGroup at, Func<OomWaiter, bool> concerns)
     {
-        List<OomWaiter>? woken = null;
+        WokenWaiters woken = default;
         using (root.EnterGuard(at))
         {
             for (MemoryGroup? above = at.Parent; above is not null; above = above.Parent)
@@ -213,21 +205,18 @@ internal sealed class OomWaitQueue(MemoryRoot root)
             SignalSubtreeLocked(at, concerns, ref woken);
         }
 
-        CompleteAll(woken);
+        woken.Complete();
     }
 
     private static void SignalFittingLocked(
-        MemoryGroup group, LinkedList<OomWaiter> queue, bool countPasses, ref List<OomWaiter>? woken)
+        MemoryGroup group, GroupQueue queue, bool countPasses, ref WokenWaiters woken)
     {
-        long room = group.Counter.Room(rootFloor: 0);
-        foreach (OomWaiter waiter in queue)
+        long room = queue.RoomForSleepers(group.Counter.Room(rootFloor: 0));
+        bool counted = !countPasses;
+        OomWaiter? next = queue.Sleepers.First;
+        while (next is { } waiter && (room >= queue.SmallestBytes || !counted))
         {
-            if (waiter.Signal is not (WakeReason.None or WakeReason.Hint))
-            {
-                // Killed, cancelled or late, and about to leave: no bytes are kept for it.
-                continue;
-            }
-
+            next = queue.Sleepers.NextOf(waiter);
             if (group.AgedRequest is { } aged && waiter.Request.YieldsTo(aged))
             {
                 // Wherever the aged one is at this moment: the woken would only queue again, and be woken again.
@@ -237,17 +226,20 @@ internal sealed class OomWaitQueue(MemoryRoot root)
             // At the root each request has a floor of its own; a high one must not sleep below somebody else's.
             if (waiter.Bytes <= room - (group.Parent is null ? waiter.Request.RootFloor : 0))
             {
-                // Also when signalled before: it is on its way to these bytes.
                 room -= waiter.Bytes;
-                if (waiter.TrySignalLocked(WakeReason.Hint))
-                {
-                    (woken ??= []).Add(waiter);
-                }
+                waiter.TrySignalLocked(WakeReason.Hint);
+                woken.Add(waiter);
             }
-            else if (waiter.Signal == WakeReason.None && countPasses && waiter.Request.AgesByPassLocked())
+            else if (!counted)
             {
-                HoldBackYoungerLocked(group, waiter.Request);
-                return;
+                // The oldest that gets nothing is passed over, by the younger or by who never queues. Those behind it
+                // are behind it.
+                counted = true;
+                if (waiter.Request.AgesByPassLocked())
+                {
+                    HoldBackYoungerLocked(group, waiter.Request);
+                    return;
+                }
             }
         }
     }
@@ -267,43 +259,36 @@ internal sealed class OomWaitQueue(MemoryRoot root)
         }
     }
 
-    private static void SignalLocked(
-        MemoryGroup group, Func<OomWaiter, bool> concerns, ref List<OomWaiter>? woken)
+    private static void SignalLocked(MemoryGroup group, Func<OomWaiter, bool> concerns, ref WokenWaiters woken)
     {
-        foreach (OomWaiter waiter in group.Waiters ?? [])
+        OomWaiter? next = group.Waiters?.Sleepers.First;
+        while (next is { } waiter)
         {
-            if (concerns(waiter) && waiter.TrySignalLocked(WakeReason.Hint))
+            next = group.Waiters!.Sleepers.NextOf(waiter);
+            if (concerns(waiter))
             {
-                (woken ??= []).Add(waiter);
+                waiter.TrySignalLocked(WakeReason.Hint);
+                woken.Add(waiter);
             }
         }
     }
 
-    private static void SignalSubtreeLocked(
-        MemoryGroup top, Func<OomWaiter, bool> concerns, ref List<OomWaiter>? woken)
+    private void SignalSubtreeLocked(MemoryGroup top, Func<OomWaiter, bool> concerns, ref WokenWaiters woken)
     {
-        var stack = new Stack<MemoryGroup>();
-        stack.Push(top);
-        while (stack.TryPop(out MemoryGroup? group))
+        _toVisit.Push(top);
+        while (_toVisit.TryPop(out MemoryGroup? group))
         {
             SignalLocked(group, concerns, ref woken);
-            foreach (MemoryGroup child in group.WaitingChildren ?? [])
+            if (group.WaitingChildren is { } children)
             {
-                stack.Push(child);
+                foreach (MemoryGroup child in children)
+                {
+                    _toVisit.Push(child);
+                }
             }
         }
     }
 
     private static bool HasWaitersLocked(MemoryGroup group) =>
         group.Waiters is { Count: > 0 } || group.WaitingChildren is { Count: > 0 };
-
-    // Oldest first, whichever groups they wait at.
-    private static void CompleteAll(List<OomWaiter>? woken)
-    {
-        woken?.Sort(static (a, b) => a.Ticket.CompareTo(b.Ticket));
-        foreach (OomWaiter waiter in woken ?? [])
-        {
-            waiter.Complete();
-        }
-    }
 }

@@ -27,6 +27,10 @@ internal sealed class OomWaiter : IValueTaskSource<WakeReason>, IThreadPoolWorkI
     private ITimer? _timer;
     private CancellationTokenRegistration _cancellation;
 
+    // Guarded by the root's guard, both.
+    internal WaiterLinks QueueLinks;
+    internal WaiterLinks MemberLinks;
+
     internal OomWaiter(OomRequest request, MemoryGroup group)
     {
         Request = request;
@@ -52,10 +56,6 @@ internal sealed class OomWaiter : IValueTaskSource<WakeReason>, IThreadPoolWorkI
     // Guarded by the root's guard, down to Signal.
     internal bool IsQueued { get; set; }
 
-    internal LinkedListNode<OomWaiter>? QueueNode { get; set; }
-
-    internal LinkedListNode<OomWaiter>? MemberNode { get; set; }
-
     internal WakeReason Signal { get; private set; }
 
     // True for the one caller that has to Complete it, after the guard.
@@ -67,6 +67,11 @@ internal sealed class OomWaiter : IValueTaskSource<WakeReason>, IThreadPoolWorkI
         }
 
         Signal = reason;
+        if (IsQueued)
+        {
+            Group.Waiters!.MoveToLeaving(this);
+        }
+
         return true;
     }
 

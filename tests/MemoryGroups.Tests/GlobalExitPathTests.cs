@@ -61,7 +61,7 @@ public sealed class GlobalExitPathTests
         world.Root.OomKiller.Enable();
         Assert.Equal((0, 0), (world.Root.OomReserveUsed, world.Root.OomKiller.VictimsInFlight));
         Assert.Equal(0, world.Time.ArmedTimers);
-        Assert.Empty(scene.Asker.Waiters ?? []);
+        Assert.Empty(Sleepers.Of(scene.Asker));
         world.AssertQuiet();
     }
 

@@ -96,7 +96,7 @@ internal sealed partial class ModelRun
         if (model.Queue.Count > 0)
         {
             using List<ModelSleep>.Enumerator expected = model.Queue.GetEnumerator();
-            foreach (OomWaiter waiter in real.Waiters!)
+            foreach (OomWaiter waiter in Sleepers.Of(real))
             {
                 expected.MoveNext();
                 ModelRequest request = expected.Current.Request;

@@ -183,7 +183,7 @@ public sealed class OomAgeingTests
         Assert.True(large.Sleeps);
         neighbour.Uncharge(100);
         world.Run();
-        Assert.Same(parent.AgedRequest, Assert.Single(parent.Waiters!).Request);
+        Assert.Same(parent.AgedRequest, Assert.Single(Sleepers.Of(parent)).Request);
         Assert.Null(child.AgedRequest);
         Pending inChild = FullGroup.Ask(world, child, 10);
         Assert.True(inChild.Sleeps);

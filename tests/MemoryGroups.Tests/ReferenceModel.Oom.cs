@@ -281,11 +281,14 @@ internal sealed partial class ReferenceModel
         var woken = new List<ModelSleep>();
         for (ModelGroup? at = from; at is not null; at = at.Parent)
         {
-            long room = at.Room(0);
+            // Those who were told already are on their way to their bytes.
+            long room = at.Room(0) - at.Queue.Where(static one => one.Why == WakeReason.Hint)
+                .Sum(static one => one.Request.Bytes);
+            bool passes = countPasses;
             foreach (ModelSleep sleep in at.Queue)
             {
                 ModelRequest request = sleep.Request;
-                bool leaves = sleep.Why is not (WakeReason.None or WakeReason.Hint);
+                bool leaves = sleep.Why != WakeReason.None;
                 bool yields = at.Aged is { } aged && request.Ticket > aged.Ticket
                     && !request.Has(OomRequest.NeverHeldBack);
                 if (leaves || yields)
@@ -298,10 +301,15 @@ internal sealed partial class ReferenceModel
                     room -= request.Bytes;
                     woken.Add(sleep);
                 }
-                else if (sleep.Why == WakeReason.None && countPasses && Ages(request))
+                else if (passes)
                 {
-                    Age(request, at);
-                    break;
+                    // The oldest that gets nothing is passed; those behind it are behind it.
+                    passes = false;
+                    if (Ages(request))
+                    {
+                        Age(request, at);
+                        break;
+                    }
                 }
             }
         }

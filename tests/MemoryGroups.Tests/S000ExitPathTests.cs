@@ -79,7 +79,7 @@ public sealed class S000ExitPathTests
         Assert.Equal(0, group.OomMarks);
         Assert.Equal(0, parent.OomLock.HeldBelow);
         Assert.Equal(0, world.Root.WaitingCharges);
-        Assert.Null(hit.Waiters?.First);
+        Assert.Empty(Sleepers.Of(hit));
         Assert.Equal(0, world.Time.ArmedTimers);
         world.AssertQuiet(leftAtRoot: group.Usage);
     }

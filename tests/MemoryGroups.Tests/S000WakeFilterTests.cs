@@ -155,7 +155,7 @@ public sealed class S000WakeFilterTests
 
         // Whose sleep is over, before any of them has moved.
         public string Woken() => string.Concat(_groups.Keys.Order().Where(
-            name => this[name].Waiters is { } queue && queue.Any(static waiter => waiter.Signal == WakeReason.Hint)));
+            name => this[name].Waiters is { } queue && queue.Count > queue.Sleepers.Count));
 
         public void Dispose()
         {

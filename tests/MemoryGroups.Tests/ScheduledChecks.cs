@@ -254,12 +254,14 @@ internal sealed class ScheduledChecks(ScheduledCase scheduled)
 
     private void CheckWaiters(MemoryGroup group)
     {
-        foreach (OomWaiter waiter in group.Waiters ?? [])
+        Assert.True(
+            (group.Waiters?.Count ?? 0) == Sleepers.Of(group).Count,
+            $"I9: somebody was woken and is still queued at {group.Path}");
+        foreach (OomWaiter waiter in Sleepers.Of(group))
         {
             long room = group.Counter.Room(waiter.Request.RootFloor) + Root.Stocks.HeldIn(group);
             bool isBehind = IsHeldBack(waiter);
             string who = waiter.Member?.Path ?? "a limit change";
-            Assert.True(waiter.Signal == WakeReason.None, $"I9: {who} was woken and is still queued at {group.Path}");
             Assert.True(
                 isBehind || waiter.Bytes > room, $"I3: {waiter.Bytes} bytes of {who} sleep although {room} are free");
             Assert.False(waiter.Member is { IsKilled: true }, $"S000-15: {who} was killed and sleeps");

@@ -18,7 +18,7 @@ public sealed class TimerFailureTests
         Assert.Equal(ChargeRefusal.TimedOut, asking.Failed<MemoryLimitExceededException>().Reason);
         Assert.Equal(0, world.Root.WaitingCharges);
         Assert.Null(group.OomLock.Holder);
-        Assert.Null(group.Members[^1].Waiters?.First);
+        Assert.Empty(Sleepers.Of(group.Members[^1]));
         hog.Dispose();
     }
 

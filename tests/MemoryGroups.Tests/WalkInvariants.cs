@@ -248,10 +248,12 @@ internal sealed class WalkInvariants(World world, RandomWalk walk)
         int sleeping = 0;
         foreach (MemoryGroup group in walk.Groups)
         {
-            foreach (OomWaiter waiter in group.Waiters ?? [])
+            Check(
+                (group.Waiters?.Count ?? 0) == Sleepers.Of(group).Count,
+                $"I9: a woken waiter is still queued at {group.Path}");
+            foreach (OomWaiter waiter in Sleepers.Of(group))
             {
                 sleeping++;
-                Check(waiter.Signal == WakeReason.None, $"I9: a woken waiter is still queued at {group.Path}");
                 if (!IsHeldBack(waiter))
                 {
                     CheckWaiter(waiter);
