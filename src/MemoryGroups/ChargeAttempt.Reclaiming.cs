@@ -3,6 +3,8 @@
 // From the moment a charge cannot be granted until it ends, its member is stalled (MemoryPressure). When nothing comes
 // any more, or the rounds run out, the refusing group's pressure is told to be critical: the OOM is next. The kernel
 // says so in the last quarter of its priorities, this in the last quarter of the rounds.
+using System.Runtime.CompilerServices;
+
 namespace MemoryGroups;
 
 internal sealed partial class ChargeAttempt
@@ -12,6 +14,7 @@ internal sealed partial class ChargeAttempt
     private bool _stalled;
 
     // True to start over.
+    [AsyncMethodBuilder(typeof(PooledValueTaskBuilder<>))]
     private async ValueTask<bool> ReclaimAsync()
     {
         long before = _refused!.Usage;

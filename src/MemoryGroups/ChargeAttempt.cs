@@ -14,17 +14,14 @@
 //
 // Must stay true: one attempt ends exactly once, granted or by an exception that says who refused and why; whatever it
 // was woken for and did not use is handed on (OomWaitQueue.Finish). Follows try_charge_memcg in mm/memcontrol.c.
+using System.Runtime.CompilerServices;
+
 namespace MemoryGroups;
 
 internal sealed partial class ChargeAttempt
 {
     internal const int MaxRounds = 16;
 
-    private readonly MemoryMember _member;
-    private readonly MemberBooks _books;
-    private readonly MemoryRoot _root;
-    private readonly long _bytes;
-    private readonly ChargeFlags _flags;
     private OomRequest? _request;
     private UsageCounter? _refused;
     private int _rounds;
@@ -32,17 +29,7 @@ internal sealed partial class ChargeAttempt
     private bool _granted;
     private bool _countedMax;
 
-    private ChargeAttempt(MemberBooks books, long bytes, ChargeFlags flags)
-    {
-        _member = books.Member;
-        _books = books;
-        _root = _member.Root;
-        _bytes = bytes;
-        _flags = flags;
-    }
-
-    private OomRequest Request =>
-        _request ??= NewRequest(CancellationToken.None);
+    private OomRequest Request => _request ?? MakeRequest(default);
 
     // The member may have moved since: what was begun in this group is charged, or refused, in this group.
     private MemoryGroup Charged => _books.Group;
@@ -51,13 +38,19 @@ internal sealed partial class ChargeAttempt
 
     // TryCharge: fits now, or not.
     internal static bool Try(MemberBooks books, long bytes) =>
-        TryFit(books, bytes, books.Group.Root.FloorFor(ChargeFlags.NoWait, books.Member.MayUseReserve), out _);
+        TryFit(books, bytes, ChargeFlags.NoWait, out _);
 
     // Charge: may reclaim on this thread; never waits, never kills.
     internal static void Run(MemberBooks books, long bytes, ChargeFlags flags)
     {
-        var attempt = new ChargeAttempt(books, bytes, flags);
-        if (!attempt.TryFit() && !attempt.TryLeaveEarly())
+        if (TryFit(books, bytes, flags, out UsageCounter? refused))
+        {
+            return;
+        }
+
+        ChargeAttempt attempt = Begin(books, bytes, flags);
+        attempt._refused = refused;
+        if (!attempt.TryLeaveEarly())
         {
             try
             {
@@ -68,27 +61,35 @@ internal sealed partial class ChargeAttempt
                 attempt.EndStall();
             }
         }
+
+        attempt.GiveBack();
     }
 
     internal static ValueTask RunAsync(MemberBooks books, long bytes, ChargeFlags flags, CancellationToken cancel)
     {
-        var attempt = new ChargeAttempt(books, bytes, flags);
         if (cancel.IsCancellationRequested)
         {
             return ValueTask.FromCanceled(cancel);
         }
 
-        // Most slow paths end here: a refill, or room after a drain.
-        return !attempt.MustQueueBehindAged(out _) && attempt.TryFit() && !attempt.MustSlowDown()
-            ? ValueTask.CompletedTask
-            : attempt.RunAsync(cancel);
+        // Most slow paths end here: a refill, or room after a drain. Nothing is made for them.
+        bool granted = !MustQueueBehindAged(books, flags, null, out _) && TryFit(books, bytes, flags, out _);
+        if (granted && !MustSlowDown(books, flags))
+        {
+            return ValueTask.CompletedTask;
+        }
+
+        ChargeAttempt attempt = Begin(books, bytes, flags);
+        attempt._granted = granted;
+        return attempt.RunAsync(cancel);
     }
 
+    [AsyncMethodBuilder(typeof(PooledValueTaskBuilder))]
     private async ValueTask RunAsync(CancellationToken cancel)
     {
         // Already granted, and only to be slowed down: _refused was never set.
         bool granted = _granted;
-        _request = NewRequest(cancel);
+        OomRequest request = MakeRequest(cancel);
         try
         {
             while (!granted)
@@ -98,37 +99,37 @@ internal sealed partial class ChargeAttempt
         }
         finally
         {
-            _root.WaitQueue.Finish(_request, granted);
+            _root.WaitQueue.Finish(request, granted);
             EndStall();
         }
 
-        if (MustSlowDown())
+        if (MustSlowDown(_books, _flags))
         {
             BeginStall();
             try
             {
-                await HighThrottle.ApplyAsync(_request, Charged).ConfigureAwait(false);
+                await HighThrottle.ApplyAsync(request, Charged).ConfigureAwait(false);
             }
             finally
             {
                 EndStall();
             }
         }
+
+        GiveBack();
     }
 
     // One round. True when granted, false to start over; every other end is an exception.
+    [AsyncMethodBuilder(typeof(PooledValueTaskBuilder<>))]
     private async ValueTask<bool> StepAsync()
     {
         Request.Cancel.ThrowIfCancellationRequested();
 
         // A member that is still there has moved: its group was closed under a charge that it had begun there.
         ObjectDisposedException.ThrowIf(Charged.IsClosed && _member.Group != Charged, Charged);
-        if (MustQueueBehindAged(out MemoryGroup? aged) && !Request.IsImpossible)
+        if (MustQueueBehindAged(_books, _flags, _request, out MemoryGroup? aged) && !Request.IsImpossible)
         {
-            _refused = aged!.Counter;
-            BeginStall();
-            Obey(await OomContest.WaitAsync(
-                Request, aged, null, () => MustQueueBehindAged(out _) && !Request.IsImpossible).ConfigureAwait(false));
+            await QueueBehindAgedAsync(aged!).ConfigureAwait(false);
             return _granted;
         }
 
@@ -165,6 +166,18 @@ internal sealed partial class ChargeAttempt
         return await OomAsync().ConfigureAwait(false);
     }
 
+    private async ValueTask QueueBehindAgedAsync(MemoryGroup aged)
+    {
+        _refused = aged.Counter;
+        BeginStall();
+        Obey(await OomContest.WaitAsync(
+            Request,
+            aged,
+            null,
+            () => MustQueueBehindAged(_books, _flags, _request, out _) && !Request.IsImpossible).ConfigureAwait(false));
+    }
+
+    [AsyncMethodBuilder(typeof(PooledValueTaskBuilder<>))]
     private async ValueTask<bool> OomAsync()
     {
         _throughOom = true;
@@ -233,14 +246,14 @@ internal sealed partial class ChargeAttempt
         }
     }
 
-    private bool TryFit() =>
-        _granted = TryFit(_books, _bytes, _root.FloorFor(_flags, _member.MayUseReserve), out _refused);
+    private bool TryFit() => _granted = TryFit(_books, _bytes, _flags, out _refused);
 
     // A batch, exactly the bytes, and again after the refusing subtree's stock has come back. Bounded, because others
-    // may stock up as fast as we drain. Static, so that TryCharge allocates nothing, at a limit too.
-    private static bool TryFit(MemberBooks books, long bytes, long floor, out UsageCounter? refused)
+    // may stock up as fast as we drain. Static, so that who need not wait allocates nothing, at a limit too.
+    private static bool TryFit(MemberBooks books, long bytes, ChargeFlags flags, out UsageCounter? refused)
     {
         MemoryRoot root = books.Group.Root;
+        long floor = root.FloorFor(flags, books.Member.MayUseReserve);
         for (int drains = 0; ; drains++)
         {
             if (books.TryDraw(bytes, floor, out refused))
@@ -284,9 +297,9 @@ internal sealed partial class ChargeAttempt
     }
 
     // Who may not wait is not slowed down, nor is who is dying or frees the very memory that the others wait for.
-    private bool MustSlowDown() =>
-        !Has(ChargeFlags.NoWait) && !Has(ChargeFlags.FromReclaim) && !_member.IsDying
-        && HighThrottle.IsOver(Charged) && !Reentry.Concerns(Charged);
+    private static bool MustSlowDown(MemberBooks books, ChargeFlags flags) =>
+        (flags & (ChargeFlags.NoWait | ChargeFlags.FromReclaim)) == 0 && !books.Member.IsDying
+        && HighThrottle.IsOver(books.Group) && !Reentry.Concerns(books.Group);
 
     // The end for who is dying; what must not fail is charged all the same.
     private bool ForceOrThrowKilled() =>
@@ -315,19 +328,17 @@ internal sealed partial class ChargeAttempt
         throw MemoryLimitExceededException.For(_member, Refusing, _bytes, _flags, reason, _request);
     }
 
-    private OomRequest NewRequest(CancellationToken cancel) =>
-        new(_root, _member, _bytes, _flags, Charged.WaitTimeout) { Cancel = cancel, Charged = Charged };
-
     // An older request that was passed over too often holds younger ones back, so that the bytes it needs can add up.
-    private bool MustQueueBehindAged(out MemoryGroup? group)
+    private static bool MustQueueBehindAged(
+        MemberBooks books, ChargeFlags flags, OomRequest? request, out MemoryGroup? group)
     {
         const ChargeFlags exempt = OomRequest.NeverHeldBack;
-        for (group = Charged; group is not null && (_flags & exempt) == 0; group = group.Parent)
+        for (group = books.Group; group is not null && (flags & exempt) == 0; group = group.Parent)
         {
-            if (Volatile.Read(ref group.AgedRequest) is { } aged && aged != _request
-                && (_request is null || _request.Ticket > aged.Ticket))
+            if (Volatile.Read(ref group.AgedRequest) is { } aged && aged != request
+                && (request is null || request.Ticket > aged.Ticket))
             {
-                return !_member.IsDying && !Reentry.Concerns(group);
+                return !books.Member.IsDying && !Reentry.Concerns(group);
             }
         }
 

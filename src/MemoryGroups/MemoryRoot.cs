@@ -169,6 +169,8 @@ public sealed class MemoryRoot : MemoryGroup
 
     internal OomReaper Reaper { get; }
 
+    internal Spares<ChargeAttempt> SpareAttempts { get; } = new();
+
     internal Action<ProbePoint, object?>? ProbeHook { get; set; }
 
     // How often the guard was entered; counted in debug builds only. The fast path must leave it alone.

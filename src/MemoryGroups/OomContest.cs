@@ -13,6 +13,8 @@
 // wakes us. That is also what keeps one OOM from notifying again and again while the memory is already coming.
 //
 // Must stay true: whatever happens in between, mark, queue entry and lock are undone before RunAsync returns (I9).
+using System.Runtime.CompilerServices;
+
 namespace MemoryGroups;
 
 internal enum OomVerdict
@@ -37,24 +39,33 @@ internal enum OomVerdict
 internal sealed class OomContest
 {
     private readonly OomRequest _request;
-    private readonly MemoryGroup _group;
     private readonly MemoryRoot _root;
-    private readonly OomWaiter _waiter;
+    private MemoryGroup _group;
+    private OomWaiter _waiter;
     private bool _marked;
     private bool _queued;
     private bool _locked;
 
-    private OomContest(OomRequest request, MemoryGroup group)
+    internal OomContest(OomRequest request)
     {
         _request = request;
-        _group = group;
-        _root = group.Root;
-        _waiter = request.NewWaiter(group);
+        _root = request.Root;
+        _group = _root;
+        _waiter = new OomWaiter(request, _root);
     }
 
+    internal bool IsClean => _waiter.IsClean;
+
+    internal void Forget()
+    {
+        _group = _root;
+        _waiter.Forget();
+    }
+
+    [AsyncMethodBuilder(typeof(PooledValueTaskBuilder<>))]
     internal static async ValueTask<OomVerdict> RunAsync(OomRequest request, MemoryGroup group)
     {
-        var contest = new OomContest(request, group);
+        OomContest contest = request.Contest.Begin(group);
         try
         {
             return await contest.RunAsync().ConfigureAwait(false);
@@ -71,10 +82,11 @@ internal sealed class OomContest
 
     // Waits for an event at the group without taking part in its OOM: behind an aged request, for a victim of the root,
     // or for one tick when the kill lock was busy.
+    [AsyncMethodBuilder(typeof(PooledValueTaskBuilder<>))]
     internal static async ValueTask<OomVerdict> WaitAsync(
         OomRequest request, MemoryGroup group, TimeSpan? atMost, Func<bool> stillWaits)
     {
-        var contest = new OomContest(request, group);
+        OomContest contest = request.Contest.Begin(group);
         contest._waiter.IsPause = atMost is not null;
         try
         {
@@ -90,6 +102,23 @@ internal sealed class OomContest
         }
     }
 
+    // A waiter that somebody may still know is left to them, and the request with it.
+    private OomContest Begin(MemoryGroup group)
+    {
+        _group = group;
+        if (_waiter.IsClean)
+        {
+            _waiter.Restart(group);
+        }
+        else
+        {
+            _waiter = _request.NewWaiter(group);
+        }
+
+        return this;
+    }
+
+    [AsyncMethodBuilder(typeof(PooledValueTaskBuilder<>))]
     private async ValueTask<OomVerdict> RunAsync()
     {
         Probe.At(_root, ProbePoint.ChargeRefused, _request);
@@ -155,6 +184,7 @@ internal sealed class OomContest
         return await SleepAsync(null).ConfigureAwait(false);
     }
 
+    [AsyncMethodBuilder(typeof(PooledValueTaskBuilder<>))]
     private async ValueTask<OomVerdict> SleepAsync(TimeSpan? atMost)
     {
         TimeSpan left = _request.TimeLeft;

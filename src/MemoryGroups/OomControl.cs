@@ -227,6 +227,11 @@ public sealed class OomControl
 
     private static void CountLocked(MemoryGroup top, ref List<TaskCompletionSource>? readers)
     {
+        if (top.RegistrationsInSubtree == 0)
+        {
+            return;
+        }
+
         var stack = new Stack<MemoryGroup>();
         stack.Push(top);
         while (stack.TryPop(out MemoryGroup? group))

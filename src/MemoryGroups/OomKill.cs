@@ -17,7 +17,7 @@ internal sealed class OomKill(OomRequest request, MemoryGroup group, string why)
     private readonly List<MemorySpace> _decided = [];
     private readonly MemoryRoot _root = group.Root;
 
-    internal OomRequest Request { get; } = request;
+    internal OomRequest Request { get; } = request.Keep();
 
     internal MemoryGroup Group { get; } = group;
 

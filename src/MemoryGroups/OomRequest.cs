@@ -1,11 +1,12 @@
 // What one asker wants, and what happened to it so far: the object that travels through reclaim, contest and killer.
 //
-// Made when a charge leaves the fast path (or a limit is lowered below the usage), used by one flow at a time. The
-// ticket is the order of arrival; a request that has been passed over often enough becomes the aged one of its group,
-// and younger requests then wait behind it instead of taking the bytes it needs.
+// Made when a charge leaves the fast path (or a limit is lowered below the usage), used by one flow at a time. That of
+// a charge is used again for another one (Restart), unless somebody else may still know it (IsKept). The ticket is the
+// order of arrival; a request that has been passed over often enough becomes the aged one of its group, and younger
+// requests then wait behind it instead of taking the bytes it needs.
 namespace MemoryGroups;
 
-internal sealed class OomRequest(MemoryRoot root, MemoryMember? asker, long bytes, ChargeFlags flags, TimeSpan timeout)
+internal sealed class OomRequest
 {
     internal const int PassesBeforeAged = 64;
 
@@ -13,24 +14,32 @@ internal sealed class OomRequest(MemoryRoot root, MemoryMember? asker, long byte
     internal const ChargeFlags NeverHeldBack =
         ChargeFlags.NoWait | ChargeFlags.NoFail | ChargeFlags.HighPriority | ChargeFlags.FromReclaim;
 
-    private readonly long _startedAt = root.TimeProvider.GetTimestamp();
+    private TimeSpan _timeout;
+    private long _startedAt;
+    private OomContest? _contest;
     private List<ReclaimStep>? _tried;
 
-    internal MemoryRoot Root { get; } = root;
+    internal OomRequest(MemoryRoot root, MemoryMember? asker, long bytes, ChargeFlags flags, TimeSpan timeout)
+        : this(root) => Restart(asker, bytes, flags, timeout, default);
+
+    // Wants nothing yet; Restart comes next.
+    internal OomRequest(MemoryRoot root) => Root = root;
+
+    internal MemoryRoot Root { get; }
 
     // Null when nobody charges: a limit change, or an administrator's kill.
-    internal MemoryMember? Asker { get; } = asker;
+    internal MemoryMember? Asker { get; private set; }
 
-    internal long Bytes { get; } = bytes;
+    internal long Bytes { get; private set; }
 
-    internal ChargeFlags Flags { get; } = flags;
+    internal ChargeFlags Flags { get; private set; }
 
-    internal CancellationToken Cancel { get; init; }
+    internal CancellationToken Cancel { get; set; }
 
     // The group that a charge is for: the asker may have moved since. Null when nobody charges.
-    internal MemoryGroup? Charged { get; init; }
+    internal MemoryGroup? Charged { get; set; }
 
-    internal long Ticket { get; } = root.WaitQueue.NextTicket();
+    internal long Ticket { get; private set; }
 
     // Guarded by the root's guard.
     internal int PassedOver { get; set; }
@@ -51,6 +60,10 @@ internal sealed class OomRequest(MemoryRoot root, MemoryMember? asker, long byte
     // lost.
     internal MemoryGroup? HintFrom { get; set; }
 
+    // Somebody else may still look at it, or at one of its waiters, when its charge is over: a call into user code, a
+    // kill and its report, a late callback, who was held back by it. It is not used again.
+    internal bool IsKept { get; private set; }
+
     internal IReadOnlyList<ReclaimStep> Tried => _tried ?? [];
 
     // Nobody waits for the answer any more: nobody is told, asked or killed for it.
@@ -62,17 +75,54 @@ internal sealed class OomRequest(MemoryRoot root, MemoryMember? asker, long byte
     {
         get
         {
-            if (timeout == Timeout.InfiniteTimeSpan)
+            if (_timeout == Timeout.InfiniteTimeSpan)
             {
-                return timeout;
+                return _timeout;
             }
 
-            TimeSpan left = timeout - Waited;
+            TimeSpan left = _timeout - Waited;
             return left > TimeSpan.Zero ? left : TimeSpan.Zero;
         }
     }
 
-    internal OomWaiter NewWaiter(MemoryGroup group) => new(this, group);
+    // The contests of one request come one after the other.
+    internal OomContest Contest => _contest ??= new OomContest(this);
+
+    internal bool MayRestart => !IsKept && _contest is null or { IsClean: true };
+
+    internal void Restart(
+        MemoryMember? asker, long bytes, ChargeFlags flags, TimeSpan timeout, CancellationToken cancel)
+    {
+        Asker = asker;
+        Bytes = bytes;
+        Flags = flags;
+        Cancel = cancel;
+        _timeout = timeout;
+        _startedAt = Root.TimeProvider.GetTimestamp();
+        _tried = null;
+        PassedOver = 0;
+        SawBusy = HasPanicked = HasLeftReclaimToOthers = false;
+        Ticket = Root.WaitQueue.NextTicket();
+    }
+
+    // Between two uses it refers to nobody.
+    internal void Forget()
+    {
+        Asker = null;
+        Charged = null;
+        Cancel = default;
+        HintFrom = null;
+        _tried = null;
+        _contest?.Forget();
+    }
+
+    internal OomRequest Keep()
+    {
+        IsKept = true;
+        return this;
+    }
+
+    internal OomWaiter NewWaiter(MemoryGroup group) => new(Keep(), group);
 
     internal bool YieldsTo(OomRequest aged) => Ticket > aged.Ticket && (Flags & NeverHeldBack) == 0;
 
@@ -80,7 +130,7 @@ internal sealed class OomRequest(MemoryRoot root, MemoryMember? asker, long byte
     // that come and go quickly make thousands of passes while a large one waits no time worth mentioning.
     internal bool AgesByPassLocked()
     {
-        TimeSpan patience = timeout == Timeout.InfiniteTimeSpan ? MemoryRootOptions.DefaultWaitTimeout : timeout;
+        TimeSpan patience = _timeout == Timeout.InfiniteTimeSpan ? MemoryRootOptions.DefaultWaitTimeout : _timeout;
         return ++PassedOver > PassesBeforeAged && Waited >= patience / 4;
     }
 

@@ -254,7 +254,7 @@ internal sealed class OomWaitQueue(MemoryRoot root)
                 below.AgedRequest = null;
             }
 
-            group.AgedRequest = request;
+            group.AgedRequest = request.Keep();
             request.AgedIn = group;
         }
     }

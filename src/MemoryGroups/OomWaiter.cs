@@ -3,6 +3,9 @@
 // A wake may come before the sleep begins; the latch keeps it. Whoever sets the reason does so under the root's guard
 // and completes the latch after it, by way of the root's Post, so continuations never run under a lock of ours or on
 // the stack of somebody who merely uncharged. Exactly one setter wins; the others do nothing.
+//
+// The waiter of a contest sleeps again and again, for one request after the other, as long as it is clean: a latch that
+// somebody may still complete, or a token that may still call, is never used again. Only its timer may call late.
 using System.Threading.Tasks.Sources;
 
 namespace MemoryGroups;
@@ -23,9 +26,16 @@ internal enum WakeReason
 
 internal sealed class OomWaiter : IValueTaskSource<WakeReason>, IThreadPoolWorkItem
 {
+    private const long Never = long.MaxValue;
+
     private ManualResetValueTaskSourceCore<WakeReason> _latch;
     private ITimer? _timer;
     private CancellationTokenRegistration _cancellation;
+
+    // When this sleep ends at the latest, as a timestamp.
+    private long _deadline = Never;
+
+    private bool _wasDelivered;
 
     // Guarded by the root's guard, both.
     internal WaiterLinks QueueLinks;
@@ -40,7 +50,7 @@ internal sealed class OomWaiter : IValueTaskSource<WakeReason>, IThreadPoolWorkI
     internal OomRequest Request { get; }
 
     // The group that refused; only events related to it concern this waiter.
-    internal MemoryGroup Group { get; }
+    internal MemoryGroup Group { get; private set; }
 
     internal MemoryRoot Root => Request.Root;
 
@@ -57,6 +67,29 @@ internal sealed class OomWaiter : IValueTaskSource<WakeReason>, IThreadPoolWorkI
     internal bool IsQueued { get; set; }
 
     internal WakeReason Signal { get; private set; }
+
+    // Nobody else can know it any more: it was never signalled, or only told to look again, and that was delivered. The
+    // timer's callback may still come, and looks at the clock. A token whose callback may still come is cancelled, and
+    // then its charge ends in an exception.
+    internal bool IsClean => Signal == WakeReason.None || (Signal == WakeReason.Hint && _wasDelivered);
+
+    // Between two requests: no group is kept alive by a waiter that sleeps for nobody.
+    internal void Forget() => Group = Root;
+
+    // For the next sleep of the same request. Under the guard, where a late timer looks.
+    internal void Restart(MemoryGroup group)
+    {
+        using (Root.EnterGuard())
+        {
+            Signal = WakeReason.None;
+            Volatile.Write(ref _deadline, Never);
+        }
+
+        Group = group;
+        IsPause = false;
+        _wasDelivered = false;
+        _latch.Reset();
+    }
 
     // True for the one caller that has to Complete it, after the guard.
     internal bool TrySignalLocked(WakeReason reason)
@@ -77,21 +110,21 @@ internal sealed class OomWaiter : IValueTaskSource<WakeReason>, IThreadPoolWorkI
 
     internal void Complete() => Root.Post(this);
 
-    // Sleeps until signalled. The deadline and the token are armed here and disarmed by the sleeper itself, so nobody
-    // disposes a registration under a lock its callback may want.
-    internal async ValueTask<WakeReason> SleepAsync(TimeSpan timeout, CancellationToken cancel)
+    // Sleeps until signalled. The deadline and the token are armed here and disarmed by the sleeper itself (GetResult),
+    // so nobody disposes a registration under a lock its callback may want.
+    internal ValueTask<WakeReason> SleepAsync(TimeSpan timeout, CancellationToken cancel)
     {
         try
         {
             Arm(timeout, cancel);
-            return await new ValueTask<WakeReason>(this, _latch.Version).ConfigureAwait(false);
         }
-        finally
+        catch
         {
-            // Unregister, not Dispose: Dispose would wait for a callback that is running at this moment.
-            _cancellation.Unregister();
-            _timer?.Dispose();
+            Disarm();
+            throw;
         }
+
+        return new ValueTask<WakeReason>(this, _latch.Version);
     }
 
     // Without memory for a timer there is no deadline, and without a deadline no sleep: the wait is over at once. No
@@ -102,11 +135,7 @@ internal sealed class OomWaiter : IValueTaskSource<WakeReason>, IThreadPoolWorkI
         {
             if (timeout != Timeout.InfiniteTimeSpan)
             {
-                _timer = Root.TimeProvider.CreateTimer(
-                    static state => ((OomWaiter)state!).End(WakeReason.TimedOut),
-                    this,
-                    timeout,
-                    Timeout.InfiniteTimeSpan);
+                ArmTimer(timeout);
             }
 
             _cancellation = cancel.UnsafeRegister(
@@ -116,6 +145,74 @@ internal sealed class OomWaiter : IValueTaskSource<WakeReason>, IThreadPoolWorkI
         {
             End(WakeReason.TimedOut);
         }
+    }
+
+    private void ArmTimer(TimeSpan timeout)
+    {
+        TimeProvider time = Root.TimeProvider;
+        double stampsPerTick = time.TimestampFrequency / (double)TimeSpan.TicksPerSecond;
+        Volatile.Write(ref _deadline, time.GetTimestamp() + (long)(timeout.Ticks * stampsPerTick));
+        if (_timer is null)
+        {
+            // The timer outlives this sleep; what flows with it must not.
+            AsyncFlowControl? flow = ExecutionContext.IsFlowSuppressed() ? null : ExecutionContext.SuppressFlow();
+            try
+            {
+                _timer = time.CreateTimer(
+                    static state => ((OomWaiter)state!).OnTimer(), this, timeout, Timeout.InfiniteTimeSpan);
+            }
+            finally
+            {
+                flow?.Undo();
+            }
+        }
+        else
+        {
+            _timer.Change(timeout, Timeout.InfiniteTimeSpan);
+        }
+    }
+
+    // A timer that fires says no more than: look at the clock. It may have been set for an earlier sleep and come late,
+    // or come a little early for this one.
+    private void OnTimer()
+    {
+        long deadline;
+        do
+        {
+            TimeSpan left;
+            using (Root.EnterGuard())
+            {
+                deadline = Volatile.Read(ref _deadline);
+                if (deadline == Never || Signal != WakeReason.None)
+                {
+                    return;
+                }
+
+                left = Root.TimeProvider.GetElapsedTime(Root.TimeProvider.GetTimestamp(), deadline);
+                if (left <= TimeSpan.Zero)
+                {
+                    TrySignalLocked(WakeReason.TimedOut);
+                }
+            }
+
+            if (left <= TimeSpan.Zero)
+            {
+                Complete();
+                return;
+            }
+
+            // In whole milliseconds, as timers count. If another sleep began meanwhile this was set for the wrong one.
+            _timer!.Change(TimeSpan.FromMilliseconds(Math.Ceiling(left.TotalMilliseconds)), Timeout.InfiniteTimeSpan);
+        }
+        while (deadline != Volatile.Read(ref _deadline));
+    }
+
+    // Unregister, not Dispose: Dispose would wait for a callback that is running at this moment.
+    private void Disarm()
+    {
+        _cancellation.Unregister();
+        _cancellation = default;
+        _timer?.Change(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
 
     internal void End(WakeReason reason)
@@ -138,7 +235,13 @@ internal sealed class OomWaiter : IValueTaskSource<WakeReason>, IThreadPoolWorkI
         _latch.SetResult(Signal);
     }
 
-    WakeReason IValueTaskSource<WakeReason>.GetResult(short token) => _latch.GetResult(token);
+    WakeReason IValueTaskSource<WakeReason>.GetResult(short token)
+    {
+        WakeReason reason = _latch.GetResult(token);
+        _wasDelivered = true;
+        Disarm();
+        return reason;
+    }
 
     ValueTaskSourceStatus IValueTaskSource<WakeReason>.GetStatus(short token) => _latch.GetStatus(token);
 
