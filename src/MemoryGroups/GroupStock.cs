@@ -67,7 +67,7 @@ internal sealed class GroupStock(MemoryGroup group) : StockHolder(group)
     {
         long wanted = bytes + quantum;
         StockCell[]? cells = Volatile.Read(ref _cells);
-        if (cells is not null && OwnCell(cells).TryTake(wanted))
+        if (cells is not null && StockCell.ForThisCpu(cells).TryTake(wanted))
         {
             drawn = wanted;
             refused = null;
@@ -75,7 +75,7 @@ internal sealed class GroupStock(MemoryGroup group) : StockHolder(group)
         }
 
         long batch = Group.BatchBytes;
-        if (cells is not null && batch > 0 && wanted <= batch && !OwnCell(cells).IsPoisoned
+        if (cells is not null && batch > 0 && wanted <= batch && !StockCell.ForThisCpu(cells).IsPoisoned
             && Group.Counter.TryCharge(wanted + batch, rootFloor, out refused))
         {
             drawn = wanted;
@@ -110,7 +110,7 @@ internal sealed class GroupStock(MemoryGroup group) : StockHolder(group)
             return;
         }
 
-        ref StockCell cell = ref OwnCell(cells);
+        ref StockCell cell = ref StockCell.ForThisCpu(cells);
         long now = cell.Add(bytes);
         long batch = Group.BatchBytes;
         if (now < 0)
@@ -135,9 +135,9 @@ internal sealed class GroupStock(MemoryGroup group) : StockHolder(group)
         return drained;
     }
 
-    internal override bool TryOpenLocked()
+    internal override bool TryOpenLocked(StockRoom room)
     {
-        StockCell[] cells = _cells ?? NewCells();
+        StockCell[] cells = _cells ?? StockCell.NewPoisoned(Slots);
         bool opened = false;
         for (int i = 0; i < cells.Length; i++)
         {
@@ -148,23 +148,9 @@ internal sealed class GroupStock(MemoryGroup group) : StockHolder(group)
         return opened;
     }
 
-    private static StockCell[] NewCells()
-    {
-        var cells = new StockCell[Slots];
-        for (int i = 0; i < cells.Length; i++)
-        {
-            cells[i] = StockCell.NewPoisoned();
-        }
-
-        return cells;
-    }
-
-    private static ref StockCell OwnCell(StockCell[] cells) =>
-        ref cells[Thread.GetCurrentProcessorId() & (cells.Length - 1)];
-
     private void DepositOrReturn(StockCell[] cells, long batch)
     {
-        if (!OwnCell(cells).TryDeposit(batch))
+        if (!StockCell.ForThisCpu(cells).TryDeposit(batch))
         {
             Group.Counter.Uncharge(batch);
         }
@@ -176,7 +162,7 @@ internal sealed class GroupStock(MemoryGroup group) : StockHolder(group)
         if (batch > 0 && !IsListed && ++_walks >= WalksBeforeStock)
         {
             _walks = 0;
-            Group.Root.Stocks.TryOpen(this);
+            Group.Root.Stocks.TryOpen(this, StockRoom.Ample);
         }
     }
 }

@@ -1,42 +1,32 @@
 // What one member has drawn from one group, and the stock from which it serves its charges.
 //
-// The member's usage is what it drew minus what is left in its cell, so attributing bytes to a member costs nothing on
+// The member's usage is what it drew minus what is left in its stock, so attributing bytes to a member costs nothing on
 // the fast path. Leases and other owners of bytes keep a reference to these books and uncharge here: to the recorded
 // owner, whichever thread runs and whatever has become of the member since.
 //
 // A member that moves to another group gets other books there (MemoryMember.Moving). The ones it leaves keep what was
-// charged to them until it is returned, with a cell that stays poisoned; empty, they are put away.
+// charged to them until it is returned, with cells that stay poisoned; empty, they are put away.
 //
-// Must stay true: drawn >= what the cell holds (drawn rises before the cell does and falls after it); the group is
+// Must stay true: drawn >= what the cells hold (drawn rises before a cell does and falls after it); the group is
 // charged for exactly `drawn`; once closed, `drawn` is the Closed mark, everything was returned exactly once, and later
 // uncharges change nothing. A poisoned cell makes every charge and uncharge exact. Only a member's current books have
-// an open cell, and only while it holds nothing in books that it has left.
+// open cells, and only while it holds nothing in books that it has left.
 namespace MemoryGroups;
 
-internal sealed class MemberBooks(MemoryMember member, MemoryGroup group) : StockHolder(group)
+internal sealed partial class MemberBooks(MemoryMember member, MemoryGroup group) : StockHolder(group)
 {
     private const long Closed = -1;
 
     // Left by the member and empty; a charge that began before the move takes them up again.
     private const long PutAway = -2;
-    private const long LargestQuantum = 64 * 1024;
 
-    private StockCell _cell = StockCell.NewPoisoned();
-
-    // The cell may hold this much before an uncharge returns some of it; read on the fast path.
-    private long _highWater;
     private long _drawn;
     private long _overdraft;
 
     internal MemoryMember Member { get; } = member;
 
-    internal override long Held => _cell.Held;
-
     internal bool IsClosed =>
         Volatile.Read(ref _drawn) is var drawn && (drawn == Closed || (drawn == PutAway && Member.IsExited));
-
-    // What a single-owner account may keep for itself: nothing while we are under pressure.
-    internal long AccountQuantum => _cell.IsPoisoned ? 0 : Math.Min(LargestQuantum, Group.BatchBytes / 4);
 
     internal long Overdraft => Volatile.Read(ref _overdraft);
 
@@ -48,7 +38,7 @@ internal sealed class MemberBooks(MemoryMember member, MemoryGroup group) : Stoc
             long drawn = Volatile.Read(ref _drawn);
             for (int tries = 0; ; tries++)
             {
-                long usage = drawn - _cell.Held;
+                long usage = drawn - _stock.Held;
                 long again = Volatile.Read(ref _drawn);
                 if (again == drawn || tries == 3)
                 {
@@ -59,8 +49,6 @@ internal sealed class MemberBooks(MemoryMember member, MemoryGroup group) : Stoc
             }
         }
     }
-
-    internal bool TryChargeFast(long bytes) => _cell.TryTake(bytes);
 
     // Draws from the group: exact, plus a quantum for the cell while it is open. Refused says which level had no room.
     internal bool TryDraw(long bytes, long rootFloor, out UsageCounter? refused)
@@ -73,7 +61,9 @@ internal sealed class MemberBooks(MemoryMember member, MemoryGroup group) : Stoc
         }
 
         // Only what the cell lacks: charges larger than its content would else fill it by a quantum each.
-        long quantum = _cell.IsPoisoned ? 0 : Math.Max(0, Quantum(bytes) - _cell.Held);
+        ref StockCell own = ref _stock.Own;
+        bool fetches = !own.IsPoisoned && !_stock.KeepsLittle;
+        long quantum = fetches ? Math.Max(0, Quantum(bytes) - own.Held) : 0;
         if (!Group.Stock.TryDraw(bytes, quantum, rootFloor, out long drawn, out refused))
         {
             return false;
@@ -86,9 +76,9 @@ internal sealed class MemberBooks(MemoryMember member, MemoryGroup group) : Stoc
         }
 
         Deposit(drawn - bytes);
-        if (_cell.IsPoisoned)
+        if (!fetches)
         {
-            Group.Root.Stocks.TryOpen(this);
+            TryOpenStock();
         }
 
         return true;
@@ -141,28 +131,6 @@ internal sealed class MemberBooks(MemoryMember member, MemoryGroup group) : Stoc
 
         Repay(bytes);
         return false;
-    }
-
-    // For leases and accounts.
-    internal void Uncharge(long bytes)
-    {
-        long now = _cell.Add(bytes);
-
-        // One comparison for both: a poisoned cell makes `now` negative, which is a huge number without its sign.
-        if (unchecked((ulong)now > (ulong)Volatile.Read(ref _highWater)))
-        {
-            UnchargeSlow(bytes, now, anyBooks: false);
-        }
-    }
-
-    // For raw pairs, which cannot say which of the member's books they mean.
-    internal void UnchargeAny(long bytes)
-    {
-        long now = _cell.Add(bytes);
-        if (unchecked((ulong)now > (ulong)Volatile.Read(ref _highWater)))
-        {
-            UnchargeSlow(bytes, now, anyBooks: true);
-        }
     }
 
     // Takes off what is there, at most so much, and gives it back to the group.
@@ -230,77 +198,11 @@ internal sealed class MemberBooks(MemoryMember member, MemoryGroup group) : Stoc
         return left;
     }
 
-    // When the books are closed already, Close has returned these bytes as part of `drawn`.
-    internal override long DrainLocked()
-    {
-        long drained = _cell.Drain();
-        return drained > 0 && TrySubtractDrawn(drained) ? drained : 0;
-    }
-
-    internal override bool TryOpenLocked()
-    {
-        if (IsClosed || !Member.MayHoldStock || Member.Books != this || !_cell.TryOpen())
-        {
-            return false;
-        }
-
-        Quantum(0);
-        return true;
-    }
-
-    private void UnchargeSlow(long bytes, long now, bool anyBooks)
-    {
-        if (now < 0)
-        {
-            _cell.TakeBack(bytes);
-            if (anyBooks && Member.HasLeftBooks)
-            {
-                Member.ReturnToAny(bytes);
-            }
-            else if (TrySubtractDrawn(bytes))
-            {
-                GiveBack(bytes);
-            }
-
-            return;
-        }
-
-        long excess = _cell.TakeDownTo(Quantum(0));
-        if (excess > 0 && TrySubtractDrawn(excess))
-        {
-            Group.Stock.Return(excess);
-        }
-    }
-
     // The counter first, as in Close.
     private void GiveBack(long bytes)
     {
         Group.Counter.Uncharge(bytes);
         Repay(bytes);
-    }
-
-    private void Deposit(long bytes)
-    {
-        if (bytes > 0 && !_cell.TryDeposit(bytes) && TrySubtractDrawn(bytes))
-        {
-            Group.Counter.Uncharge(bytes);
-        }
-    }
-
-    // A sixteenth of what the member uses, so that a full cell (two quanta) strands an eighth at most; small members
-    // get a little more where the group can spare it, or a lone query would walk for each of its first charges.
-    private long Quantum(long bytes)
-    {
-        long batch = Group.BatchBytes;
-        long wanted = (Usage + bytes) / 16;
-        long small = Group.MayStockSmallMembers ? batch / 32 : 0;
-        long quantum = Math.Min(Math.Min(LargestQuantum, batch / 4), Math.Max(wanted, small));
-        if (Volatile.Read(ref _highWater) != 2 * quantum)
-        {
-            Volatile.Write(ref _highWater, 2 * quantum);
-        }
-
-        return quantum;
     }
 
     private bool TryAddDrawn(long bytes)

@@ -140,8 +140,8 @@ public partial class MemoryGroup : IDisposable, IRosterItem
         }
     }
 
-    // Few members: each may keep a little stock although it uses next to nothing (see MemberBooks.Quantum).
-    internal bool MayStockSmallMembers => MemberRoster.Count <= 16 * GroupStock.Slots;
+    // Few members: each may keep a little stock in its cells although it uses next to nothing (MemberBooks.Quantum).
+    internal bool MayStockSmallMembers(int cells) => MemberRoster.Count * cells <= 16 * GroupStock.Slots;
 
     // Guarded by StockLedger's gate.
     internal StockLinks StockLinks;

@@ -22,9 +22,27 @@ internal struct StockCell
 
     internal static StockCell NewPoisoned() => new() { _bytes = Poison };
 
-    internal readonly bool IsPoisoned => _bytes < 0;
+    internal static StockCell[] NewPoisoned(int count)
+    {
+        var cells = new StockCell[count];
+        Array.Fill(cells, NewPoisoned());
+        return cells;
+    }
+
+    // Of a power of two of them. A thread may be on another CPU before it uses the answer: a hint, no more.
+    internal static ref StockCell ForThisCpu(StockCell[] cells) =>
+        ref cells[Thread.GetCurrentProcessorId() & (cells.Length - 1)];
+
+    internal readonly bool IsPoisoned => Volatile.Read(in _bytes) < 0;
 
     internal long Held => Math.Max(0, Volatile.Read(ref _bytes));
+
+    // False also when another thread came between the look and the swap.
+    internal bool TryTakeOnce(long bytes)
+    {
+        long seen = Volatile.Read(ref _bytes);
+        return seen >= bytes && Interlocked.CompareExchange(ref _bytes, seen - bytes, seen) == seen;
+    }
 
     internal bool TryTake(long bytes)
     {

@@ -11,6 +11,8 @@ namespace MemoryGroups;
 
 internal abstract class StockHolder(MemoryGroup group)
 {
+    private bool _isListed;
+
     internal MemoryGroup Group { get; } = group;
 
     // Guarded by StockLedger's gate.
@@ -18,7 +20,12 @@ internal abstract class StockHolder(MemoryGroup group)
 
     internal StockHolder? Previous { get; set; }
 
-    internal bool IsListed { get; set; }
+    // Written under the gate. Read without it: that this holder may hold something, without touching its cells.
+    internal bool IsListed
+    {
+        get => Volatile.Read(ref _isListed);
+        set => Volatile.Write(ref _isListed, value);
+    }
 
     internal abstract long Held { get; }
 
@@ -26,7 +33,20 @@ internal abstract class StockHolder(MemoryGroup group)
     internal abstract long DrainLocked();
 
     // False when the holder is closed or a racing uncharge still holds the poisoned cell; it is tried again later.
-    internal abstract bool TryOpenLocked();
+    internal abstract bool TryOpenLocked(StockRoom room);
+}
+
+// How much room there is on a holder's path, at its narrowest place.
+internal enum StockRoom
+{
+    // None, or somebody waits.
+    None,
+
+    // Enough to keep what comes back: who returns and charges again at the edge of a limit need not walk each time.
+    Little,
+
+    // For several batches everywhere, or stocks that fetch ahead would be drained as fast as they fill.
+    Ample,
 }
 
 // A group's place in the lists; guarded by the gate.
@@ -43,27 +63,51 @@ internal sealed class StockLedger
 {
     private readonly Lock _gate = new();
 
-    internal void TryOpen(StockHolder holder)
+    internal void TryOpen(StockHolder holder, StockRoom least)
     {
-        if (!MayHoldStock(holder.Group))
+        if (RoomFor(holder.Group) < least)
         {
             return;
         }
 
         lock (_gate)
         {
-            if (holder.IsListed || !MayHoldStock(holder.Group))
+            StockRoom room = RoomFor(holder.Group);
+            if (room < least)
             {
                 return;
             }
 
-            Link(holder);
-            if (!holder.TryOpenLocked())
+            // Listed already: some of its cells may be shut still, or it was opened when there was little room.
+            bool listed = holder.IsListed;
+            if (!listed)
+            {
+                Link(holder);
+            }
+
+            if (!holder.TryOpenLocked(room) && !listed)
             {
                 Unlink(holder);
                 UnlistUpwards(holder.Group);
             }
         }
+    }
+
+    // A member's threads collide on its single cell. What that cell held is stock of the new ones, or goes back.
+    internal void Widen(MemberBooks books)
+    {
+        long held;
+        lock (_gate)
+        {
+            held = books.WidenLocked();
+            StockRoom room = RoomFor(books.Group);
+            if (books.IsListed && room > StockRoom.None)
+            {
+                books.TryOpenLocked(room);
+            }
+        }
+
+        books.Deposit(held);
     }
 
     // Takes back all stock of the subtree. The counters fall inside the gate; thresholds are told, and sleepers woken,
@@ -176,26 +220,29 @@ internal sealed class StockLedger
         return null;
     }
 
-    // Room for several batches everywhere, or stocks would be drained as fast as they fill.
-    private static bool MayHoldStock(MemoryGroup group)
+    private static StockRoom RoomFor(MemoryGroup group)
     {
         long batch = group.BatchBytes;
         if (batch == 0 || group.IsClosed)
         {
-            return false;
+            return StockRoom.None;
         }
 
-        long spare = 4 * GroupStock.Slots * batch;
+        long least = long.MaxValue;
         for (UsageCounter? level = group.Counter; level is not null; level = level.Parent)
         {
-            long room = Math.Min(level.Room(group.Root.MinWatermark), level.Group.High - level.Usage);
-            if (level.Waiters > 0 || room < spare)
+            if (level.Waiters > 0)
             {
-                return false;
+                return StockRoom.None;
             }
+
+            long usage = level.Usage;
+            least = Math.Min(least, Math.Min(level.Room(group.Root.MinWatermark), level.Group.High - usage));
         }
 
-        return true;
+        return least >= 4 * GroupStock.Slots * batch ? StockRoom.Ample
+            : least >= batch / 8 ? StockRoom.Little
+            : StockRoom.None;
     }
 
     private static void Link(StockHolder holder)

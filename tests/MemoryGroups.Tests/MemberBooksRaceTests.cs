@@ -4,11 +4,13 @@ namespace MemoryGroups.Tests;
 public sealed class MemberBooksRaceTests
 {
     [Theory]
-    [InlineData(1)]
-    [InlineData(2)]
+    [InlineData(1, false)]
+    [InlineData(2, false)]
+    [InlineData(1, true)]
+    [InlineData(2, true)]
     [Requirement("I5")]
     [Requirement("B21")]
-    public void Exits_racing_charges_moves_and_uncharges_return_each_byte_once(int seed)
+    public void Exits_racing_charges_moves_and_uncharges_return_each_byte_once(int seed, bool wide)
     {
         using var world = new World();
         MemoryGroup tenant = world.Root.CreateGroup("tenant", new MemoryGroupOptions { Max = Stocked.AmpleLimit });
@@ -17,6 +19,12 @@ public sealed class MemberBooksRaceTests
         for (int round = 0; round < 3000; round++)
         {
             MemoryMember a = tenant.CreateMember("a"), b = tenant.CreateMember("b");
+            if (wide)
+            {
+                Stocked.Widen(a);
+                Stocked.Widen(b);
+            }
+
             Assert.True(a.TryCharge(5000) && a.TryCharge(5000));
             using var start = new Barrier(3);
             int own = (seed * 10_000) + round;

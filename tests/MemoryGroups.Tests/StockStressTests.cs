@@ -13,14 +13,16 @@ public sealed class StockStressTests
     private static readonly TimeSpan Watchdog = TimeSpan.FromSeconds(120);
 
     [Theory]
-    [InlineData(1)]
-    [InlineData(2)]
+    [InlineData(1, false)]
+    [InlineData(2, false)]
+    [InlineData(1, true)]
+    [InlineData(2, true)]
     [Requirement("I5")]
     [Requirement("I12")]
-    public void Racing_chargers_admit_nothing_over_a_limit_and_leave_nothing(int seed)
+    public void Racing_chargers_admit_nothing_over_a_limit_and_leave_nothing(int seed, bool wide)
     {
         using var world = new World();
-        var tree = new Tree(world.Root);
+        var tree = new Tree(world.Root, wide);
         var threads = new List<Thread>();
         using var start = new Barrier(Threads);
         var errors = new System.Collections.Concurrent.ConcurrentQueue<string>();
@@ -52,12 +54,14 @@ public sealed class StockStressTests
     }
 
     // When the dust has settled a lone charger gets every byte of the limit: no drain missed anything.
-    [Fact]
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
     [Requirement("M8")]
-    public void After_the_churn_a_lone_charger_still_reaches_every_limit_to_the_byte()
+    public void After_the_churn_a_lone_charger_still_reaches_every_limit_to_the_byte(bool wide)
     {
         using var world = new World();
-        var tree = new Tree(world.Root);
+        var tree = new Tree(world.Root, wide);
         Parallel.For(0, Threads, i => Assert.Null(Churn(tree, new Random(i), 20_000)));
 
         foreach (MemoryMember member in tree.Members)
@@ -167,7 +171,7 @@ public sealed class StockStressTests
         private long _refusals;
         private long _stockSeen;
 
-        public Tree(MemoryRoot root)
+        public Tree(MemoryRoot root, bool wide)
         {
             MemoryGroup top = Group(root, "top", 3 * Stocked.SmallestLimit);
             var leaves = new List<Leaf>();
@@ -185,6 +189,10 @@ public sealed class StockStressTests
             }
 
             Leaves = [.. leaves];
+            if (wide)
+            {
+                leaves.ForEach(static leaf => Stocked.Widen(leaf.Member));
+            }
         }
 
         public Leaf[] Leaves { get; }

@@ -21,6 +21,13 @@ internal static class Stocked
         return member;
     }
 
+    // As if its threads had collided often enough: it gets a cell for each CPU.
+    public static void Widen(MemoryMember member)
+    {
+        member.Root.Stocks.Widen(member.Books);
+        Assert.True(member.Books.IsWide);
+    }
+
     // Gives the group's own cells something: enough walks, and an uncharge that comes back to them.
     public static void FillOwnStock(MemoryGroup group)
     {
