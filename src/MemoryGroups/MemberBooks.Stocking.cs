@@ -31,6 +31,8 @@ internal sealed partial class MemberBooks
     internal long AccountQuantum =>
         !IsListed || _stock.KeepsLittle ? 0 : Math.Min(LargestQuantum, Group.BatchBytes / 4);
 
+    internal bool TryTake(long bytes) => _stock.TryTake(bytes);
+
     internal bool TryChargeFast(long bytes) => _stock.TryTake(bytes) || TryChargeElsewhere(bytes);
 
     // For leases and accounts.
@@ -81,7 +83,7 @@ internal sealed partial class MemberBooks
         }
     }
 
-    [MethodImpl(MethodImplOptions.NoInlining)]
+    // The cells of a wide member, or after a collision. What it is called from decides whether it is inlined there.
     internal bool TryChargeElsewhere(long bytes)
     {
         bool taken = _stock.TryTakeElsewhere(bytes);

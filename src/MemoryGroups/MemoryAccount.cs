@@ -87,7 +87,11 @@ public sealed class MemoryAccount : IDisposable
     public void Shrink(long bytes)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(bytes);
-        ArgumentOutOfRangeException.ThrowIfGreaterThan(bytes, Used);
+        if (bytes > _used)
+        {
+            ArgumentOutOfRangeException.ThrowIfGreaterThan(bytes, Used);
+        }
+
         Enter();
         if (_left is not null)
         {

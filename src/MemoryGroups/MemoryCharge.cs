@@ -2,9 +2,15 @@
 //
 // A class, because a copied struct would uncharge twice. It remembers the books it was charged to, so its bytes go back
 // to the recorded owner, whatever thread disposes it and whatever has become of the member (a member that exited has
-// returned them already; then nothing happens). Each byte is returned once: the state is one long, changed by
-// compare-and-swap. What it grows by after its member has moved is charged to the new group, by a lease of its own that
-// this one carries and that ends with it.
+// returned them already; then nothing happens). Each byte is returned once: the state is one long. Disposed it is so
+// negative that a grower's add stays negative; the grower takes it back and returns what it had charged. What the lease
+// grows by after its member has moved is charged to the new group, by a lease of its own that this one carries and that
+// ends with it.
+//
+// Growing and shrinking once is four atomics, two for the lease and two for the member's stock, and cannot be fewer: a
+// lease that kept bytes for its next growth would hide them from a drain.
+using System.Runtime.CompilerServices;
+
 namespace MemoryGroups;
 
 /// <summary>Charged bytes. Dispose it to return them.</summary>
@@ -15,22 +21,20 @@ namespace MemoryGroups;
 /// </remarks>
 public sealed class MemoryCharge : IDisposable
 {
-    private const long Disposed = -1;
+    private const long Disposed = long.MinValue;
 
-    private readonly MemoryMember _member;
     private readonly MemberBooks _books;
     private long _bytes;
     private MemoryCharge? _later;
 
     internal MemoryCharge(MemberBooks books, long bytes)
     {
-        _member = books.Member;
         _books = books;
         _bytes = bytes;
     }
 
     /// <summary>Who is charged.</summary>
-    public MemoryMember Member => _member;
+    public MemoryMember Member => _books.Member;
 
     /// <summary>How much is charged, in bytes; 0 after it was disposed.</summary>
     public long Bytes => Math.Max(0, Volatile.Read(ref _bytes)) + (Volatile.Read(ref _later)?.Bytes ?? 0);
@@ -43,8 +47,8 @@ public sealed class MemoryCharge : IDisposable
     public bool TryGrow(long bytes)
     {
         MemoryMember.ThrowIfOutOfRange(bytes);
-        MemberBooks books = _member.Books;
-        return Volatile.Read(ref _bytes) != Disposed && MemoryMember.TryChargeTo(books, bytes) && Keep(books, bytes);
+        MemberBooks books = Member.Books;
+        return !IsDisposed && MemoryMember.TryChargeTo(books, bytes) && Keep(books, bytes);
     }
 
     /// <summary>Charges more; may reclaim, waits and kills as <see cref="MemoryMember.ChargeAsync"/> does.</summary>
@@ -61,8 +65,8 @@ public sealed class MemoryCharge : IDisposable
         long bytes, ChargeFlags flags = ChargeFlags.None, CancellationToken cancellationToken = default)
     {
         MemoryMember.ThrowIfOutOfRange(bytes);
-        ObjectDisposedException.ThrowIf(Volatile.Read(ref _bytes) == Disposed, this);
-        MemberBooks books = _member.Books;
+        ObjectDisposedException.ThrowIf(IsDisposed, this);
+        MemberBooks books = Member.Books;
         await MemoryMember.ChargeToAsync(books, bytes, flags, cancellationToken).ConfigureAwait(false);
         ObjectDisposedException.ThrowIf(!Keep(books, bytes), this);
     }
@@ -120,13 +124,14 @@ public sealed class MemoryCharge : IDisposable
     /// <summary>Returns the bytes. Never throws, never waits.</summary>
     public void Dispose()
     {
-        long bytes = Interlocked.Exchange(ref _bytes, Disposed);
-        if (bytes != Disposed)
+        if (TakeAll() is >= 0 and var bytes)
         {
             Return(bytes);
             Volatile.Read(ref _later)?.Dispose();
         }
     }
+
+    private bool IsDisposed => Volatile.Read(ref _bytes) < 0;
 
     private MemoryCharge? TrySplit(long bytes)
     {
@@ -153,9 +158,9 @@ public sealed class MemoryCharge : IDisposable
 
     private MemoryCharge? TryTransfer(MemberBooks to)
     {
-        long bytes = Interlocked.Exchange(ref _bytes, Disposed);
+        long bytes = TakeAll();
         MemoryCharge? later = Volatile.Read(ref _later);
-        if (bytes == Disposed)
+        if (bytes < 0)
         {
             return null;
         }
@@ -174,6 +179,7 @@ public sealed class MemoryCharge : IDisposable
     }
 
     // Adds freshly charged bytes; when the lease was disposed meanwhile they go back.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private bool Keep(MemberBooks books, long bytes)
     {
         if (books != _books)
@@ -181,18 +187,12 @@ public sealed class MemoryCharge : IDisposable
             return KeepLater(books, bytes);
         }
 
-        long seen = Volatile.Read(ref _bytes);
-        while (seen != Disposed)
-        {
-            long was = Interlocked.CompareExchange(ref _bytes, seen + bytes, seen);
-            if (was == seen)
-            {
-                return true;
-            }
+        return Interlocked.Add(ref _bytes, bytes) >= 0 || GiveUp(bytes);
+    }
 
-            seen = was;
-        }
-
+    private bool GiveUp(long bytes)
+    {
+        Interlocked.Add(ref _bytes, -bytes);
         Return(bytes);
         return false;
     }
@@ -209,7 +209,7 @@ public sealed class MemoryCharge : IDisposable
         }
 
         bool kept = later.Keep(books, bytes);
-        if (Volatile.Read(ref _bytes) == Disposed)
+        if (IsDisposed)
         {
             later.Dispose();
             return false;
@@ -218,13 +218,14 @@ public sealed class MemoryCharge : IDisposable
         return kept;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private long Take(long bytes)
     {
         long seen = Volatile.Read(ref _bytes);
-        while (seen != Disposed)
+        while (seen >= 0)
         {
             long part = Math.Min(seen, bytes);
-            long was = Interlocked.CompareExchange(ref _bytes, seen - part, seen);
+            long was = Interlocked.CompareExchange(ref _bytes, unchecked(seen - part), seen);
             if (was == seen)
             {
                 return part;
@@ -234,6 +235,24 @@ public sealed class MemoryCharge : IDisposable
         }
 
         return 0;
+    }
+
+    // Disposes; -1 when it was disposed already. Never a blind exchange: it would lose what a grower is taking back.
+    private long TakeAll()
+    {
+        long seen = Volatile.Read(ref _bytes);
+        while (seen >= 0)
+        {
+            long was = Interlocked.CompareExchange(ref _bytes, Disposed, seen);
+            if (was == seen)
+            {
+                return seen;
+            }
+
+            seen = was;
+        }
+
+        return -1;
     }
 
     private void Return(long bytes)

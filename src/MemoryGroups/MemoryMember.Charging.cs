@@ -3,6 +3,7 @@
 // Each is a compare-and-swap on the member's own stock; everything else happens in ChargeAttempt. The three differ only
 // in what they may do when the stock does not serve: nothing, reclaim here, or all of it.
 // Must stay true: the fast path allocates nothing and reads no clock; uncharging never fails, waits or throws.
+using System.Diagnostics.CodeAnalysis;
 using System.Runtime.CompilerServices;
 
 namespace MemoryGroups;
@@ -58,13 +59,14 @@ public sealed partial class MemoryMember
     /// given.</param>
     public void Uncharge(long bytes)
     {
-        if (bytes is < 0 or > MaxChargeBytes)
+        if (unchecked((ulong)bytes) <= MaxChargeBytes)
         {
-            Root.Books.Report($"member '{Path}' was to uncharge {bytes} bytes, which nobody can have charged");
-            return;
+            _books.UnchargeAny(bytes);
         }
-
-        _books.UnchargeAny(bytes);
+        else
+        {
+            ReportOutOfRange(bytes);
+        }
     }
 
     /// <summary>
@@ -149,7 +151,7 @@ public sealed partial class MemoryMember
     // verbs above cost what they would cost if they were written out.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal static bool TryChargeTo(MemberBooks books, long bytes) =>
-        books.TryChargeFast(bytes) || ChargeAttempt.Try(books, bytes);
+        books.TryTake(bytes) || TryChargeOtherwise(books, bytes);
 
     internal static void ChargeTo(MemberBooks books, long bytes, ChargeFlags flags)
     {
@@ -166,12 +168,26 @@ public sealed partial class MemoryMember
             ? ValueTask.CompletedTask
             : ChargeAttempt.RunAsync(books, bytes, flags, cancellationToken);
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal static void ThrowIfOutOfRange(long bytes)
     {
         if (unchecked((ulong)bytes) > MaxChargeBytes)
         {
-            throw new ArgumentOutOfRangeException(
-                nameof(bytes), bytes, $"A charge must be between 0 and {MaxChargeBytes} bytes.");
+            ThrowOutOfRange(bytes);
         }
     }
+
+    // One call, and the last thing its callers do: they save no registers for it.
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static bool TryChargeOtherwise(MemberBooks books, long bytes) =>
+        books.TryChargeElsewhere(bytes) || ChargeAttempt.Try(books, bytes);
+
+    // Messages are made out of line: a method that formats text is not inlined, and clears its frame at each call.
+    [DoesNotReturn]
+    private static void ThrowOutOfRange(long bytes) => throw new ArgumentOutOfRangeException(
+        nameof(bytes), bytes, $"A charge must be between 0 and {MaxChargeBytes} bytes.");
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void ReportOutOfRange(long bytes) =>
+        Root.Books.Report($"member '{Path}' was to uncharge {bytes} bytes, which nobody can have charged");
 }

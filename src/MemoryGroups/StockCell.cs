@@ -37,11 +37,13 @@ internal struct StockCell
 
     internal long Held => Math.Max(0, Volatile.Read(ref _bytes));
 
-    // False also when another thread came between the look and the swap.
+    // False also when another thread came between the look and the swap. Compared with the sum: `seen` would have to be
+    // kept on the stack across the swap. Nothing wraps around: poison is only half of the range.
     internal bool TryTakeOnce(long bytes)
     {
         long seen = Volatile.Read(ref _bytes);
-        return seen >= bytes && Interlocked.CompareExchange(ref _bytes, seen - bytes, seen) == seen;
+        long left = unchecked(seen - bytes);
+        return left >= 0 && Interlocked.CompareExchange(ref _bytes, left, seen) == unchecked(left + bytes);
     }
 
     internal bool TryTake(long bytes)

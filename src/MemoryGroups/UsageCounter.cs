@@ -28,7 +28,7 @@ internal sealed class UsageCounter(MemoryGroup group, UsageCounter? parent, long
 
     // The highest usage since somebody last reset a peak; see UsagePeaks.
     private long _peak;
-    private long _refusals;
+    private RefusalTally _refusals;
     private int _waiters;
 
     internal MemoryGroup Group { get; } = group;
@@ -42,7 +42,7 @@ internal sealed class UsageCounter(MemoryGroup group, UsageCounter? parent, long
     internal long Peak => Volatile.Read(ref _peak);
 
     // How often a charge was refused here (the v1 fail count); a batch and the exact retry count separately.
-    internal long Refusals => Volatile.Read(ref _refusals);
+    internal long Refusals => _refusals.Total;
 
     // Queue entries whose refusing group is this one. Written under the root's guard, read anywhere.
     internal int Waiters => Volatile.Read(ref _waiters);
@@ -215,7 +215,7 @@ internal sealed class UsageCounter(MemoryGroup group, UsageCounter? parent, long
         }
     }
 
-    internal void ResetRefusals() => Interlocked.Exchange(ref _refusals, 0);
+    internal void ResetRefusals() => _refusals.Reset();
 
     // Under the root's guard only.
     internal void AddWaiterLocked(int count) => Interlocked.Add(ref _waiters, count);
@@ -299,7 +299,7 @@ internal sealed class UsageCounter(MemoryGroup group, UsageCounter? parent, long
 
     private bool Refuse(out UsageCounter? refused)
     {
-        Interlocked.Increment(ref _refusals);
+        _refusals.Count();
         refused = this;
         return false;
     }

@@ -44,6 +44,29 @@ public sealed class UsageCounterTests
         Assert.Equal((0, 1, 0), (tree.Leaf.RefusalCount, tree.Middle.RefusalCount, tree.Top.RefusalCount));
     }
 
+    // Enough of them that the count is kept for each CPU.
+    [Fact]
+    [Requirement("M1")]
+    public void Each_of_many_refusals_on_several_threads_is_counted_and_a_reset_forgets_them_all()
+    {
+        using var tree = new Chain(top: 100, middle: 50, leaf: 80);
+        Assert.True(tree.Middle.Counter.TryCharge(50, 0, out _));
+
+        Parallel.For(0, 4, _ =>
+        {
+            for (int i = 0; i < 5000; i++)
+            {
+                Assert.False(tree.Leaf.Counter.TryCharge(1, 0, out UsageCounter? _));
+            }
+        });
+
+        Assert.Equal((0, 20_000, 0), (tree.Leaf.RefusalCount, tree.Middle.RefusalCount, tree.Top.RefusalCount));
+        tree.Middle.ResetRefusalCount();
+        Assert.Equal(0, tree.Middle.RefusalCount);
+        Assert.False(tree.Leaf.Counter.TryCharge(1, 0, out _));
+        Assert.Equal(1, tree.Middle.RefusalCount);
+    }
+
     [Fact]
     [Requirement("T15")]
     [Requirement("M1")]
