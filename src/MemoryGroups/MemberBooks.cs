@@ -28,6 +28,9 @@ internal sealed partial class MemberBooks(MemoryMember member, MemoryGroup group
     internal bool IsClosed =>
         Volatile.Read(ref _drawn) is var drawn && (drawn == Closed || (drawn == PutAway && Member.IsExited));
 
+    // What is charged to the group for it: its usage and what is left in its cells.
+    internal long Drawn => Math.Max(0, Volatile.Read(ref _drawn));
+
     internal long Overdraft => Volatile.Read(ref _overdraft);
 
     // Both numbers belong together only if drawn did not move meanwhile; after a few tries the later one is as good.
@@ -213,6 +216,7 @@ internal sealed partial class MemberBooks(MemoryMember member, MemoryGroup group
             long was = Interlocked.CompareExchange(ref _drawn, seen + bytes, seen);
             if (was == seen)
             {
+                Member.PublishScore();
                 return true;
             }
 
@@ -260,6 +264,7 @@ internal sealed partial class MemberBooks(MemoryMember member, MemoryGroup group
             long was = Interlocked.CompareExchange(ref _drawn, seen - part, seen);
             if (was == seen)
             {
+                Member.PublishScore();
                 if (seen == part && Member.Books != this)
                 {
                     Member.PutAwayIfEmpty(this);
@@ -274,10 +279,7 @@ internal sealed partial class MemberBooks(MemoryMember member, MemoryGroup group
         return -1;
     }
 
-    private void Repay(long atMost)
-    {
-        Group.Root.Reserve.Return(TakeOverdraft(atMost));
-    }
+    private void Repay(long atMost) => Group.Root.Reserve.Return(TakeOverdraft(atMost));
 
     private long TakeOverdraft(long atMost)
     {

@@ -92,6 +92,8 @@ public sealed partial class MemoryMember
             Interlocked.Decrement(ref _shut);
         }
 
+        PublishScore();
+
         // Whoever empties them later puts them away; who did so before they were left could not see that.
         PutAwayIfEmpty(left);
         return true;
@@ -149,6 +151,7 @@ public sealed partial class MemoryMember
                     LinkLocked(books);
                 }
 
+                PublishScore();
                 return true;
             }
         }

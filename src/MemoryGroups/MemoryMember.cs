@@ -26,10 +26,8 @@ public sealed partial class MemoryMember : IDisposable, IRosterItem
     private CancellationTokenSource? _killSource;
     private string? _killReason;
     private TaskCompletionSource? _thawed;
-    private int _adjustment;
     private bool _killed;
     private bool _exiting;
-    private bool _isOomOrigin;
     private bool _exited;
     private int _dumping;
 
@@ -56,35 +54,6 @@ public sealed partial class MemoryMember : IDisposable, IRosterItem
 
     /// <summary>Bytes charged by this member and not returned, without stock, in whichever group.</summary>
     public long Usage => HasLeftBooks ? UsageEverywhere() : _books.Usage;
-
-    /// <summary>
-    /// Added to the score when a victim is chosen, in thousandths of the refusing limit: -1000 (never killed) to 1000.
-    /// </summary>
-    /// <exception cref="ArgumentOutOfRangeException">Out of range.</exception>
-    public int OomScoreAdjustment
-    {
-        get => Volatile.Read(ref _adjustment);
-        set => Volatile.Write(ref _adjustment, CheckedAdjustment(value));
-    }
-
-    /// <summary>
-    /// True when this member is known to be what memory is short for: of the candidates the killer chooses it, whatever
-    /// the scores say (of several the one with the highest). It changes nothing about who is a candidate, nor what a
-    /// custom policy or a handler says. Default false.
-    /// </summary>
-    public bool IsOomOrigin
-    {
-        get => Volatile.Read(ref _isOomOrigin);
-        set => Volatile.Write(ref _isOomOrigin, value);
-    }
-
-    /// <summary>
-    /// How likely the killer is to choose this member when the whole root is short, 0 to 2000: two thirds of 1000 plus
-    /// its score in thousandths of the capacity. 0 for who cannot be chosen (never killed, holding nothing, dead).
-    /// Without a capacity the root's usage stands for it.
-    /// </summary>
-    /// <remarks>Follows <c>proc_oom_score</c> in fs/proc/base.c.</remarks>
-    public int OomScore => OomCandidates.ExportedScore(this);
 
     /// <summary>Cancelled when this member is killed. Registrations run on the thread pool, under no lock.</summary>
     public CancellationToken Killed
@@ -264,6 +233,7 @@ public sealed partial class MemoryMember : IDisposable, IRosterItem
         // Bytes first: who is woken by the exit finds them. The space is gone only after them, because the killer
         // waits for exactly that.
         Root.NoteLeftAtExit(CloseBooks());
+        LeaveTable();
         if (Space.RemoveMember(this))
         {
             Root.OomKiller.SpaceGone(Space, Group);
@@ -275,17 +245,11 @@ public sealed partial class MemoryMember : IDisposable, IRosterItem
         }
     }
 
-    internal static int CheckedAdjustment(int adjustment)
-    {
-        ArgumentOutOfRangeException.ThrowIfLessThan(adjustment, NeverKill, nameof(OomScoreAdjustment));
-        ArgumentOutOfRangeException.ThrowIfGreaterThan(adjustment, 1000, nameof(OomScoreAdjustment));
-        return adjustment;
-    }
-
     // After it is in the roster: a shared space that is a victim already takes its new member with it (S003-4).
     internal void Join()
     {
         Space.AddMember(this);
+        EnterTable();
         if (IsExited && Space.RemoveMember(this))
         {
             // Its group was closed in between: the exit did not find it in the space.

@@ -157,6 +157,8 @@ public sealed class MemoryRoot : MemoryGroup
 
     internal StockLedger Stocks { get; }
 
+    internal ScoreTable Scores { get; } = new();
+
     internal BooksErrors Books { get; }
 
     internal OomReserve Reserve { get; }

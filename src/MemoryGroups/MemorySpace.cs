@@ -74,6 +74,9 @@ public sealed class MemorySpace
     // The member that the kill is counted for: the oldest that is left.
     internal MemoryMember? Owner => Volatile.Read(ref _owner);
 
+    // What one of its members holds says little about the whole.
+    internal bool IsShared => Volatile.Read(ref _shared) > 0;
+
     internal bool IsGone => Volatile.Read(ref _owner) is null;
 
     // Guarded by the root's guard: set when it becomes a victim, for the report's outcome.
@@ -190,18 +193,23 @@ public sealed class MemorySpace
             Volatile.Write(ref _owner, _members[0]);
             Volatile.Write(ref _shared, _members.Count - 1);
         }
+
+        PublishScores();
     }
 
     // True when that was the last one.
     internal bool RemoveMember(MemoryMember member)
     {
+        bool wasLast;
         lock (_members)
         {
-            bool removed = _members.Remove(member);
+            wasLast = _members.Remove(member) && _members.Count == 0;
             Volatile.Write(ref _owner, _members.Count > 0 ? _members[0] : null);
             Volatile.Write(ref _shared, Math.Max(0, _members.Count - 1));
-            return removed && _members.Count == 0;
         }
+
+        PublishScores();
+        return wasLast;
     }
 
     internal MemoryMember[] Members()
@@ -226,6 +234,14 @@ public sealed class MemorySpace
         }
 
         return false;
+    }
+
+    private void PublishScores()
+    {
+        foreach (MemoryMember member in Members())
+        {
+            member.PublishScore();
+        }
     }
 
     private void ThrowIfUnstable()

@@ -130,7 +130,7 @@ public sealed class OomKiller
         var kill = new OomKill(request, _root, "asked for by an administrator");
         try
         {
-            return IsDisabled || OomCandidates.Worst(_root, kill.ScaleBytes) is not { } worst
+            return IsDisabled || VictimSearch.Worst(_root, kill.ScaleBytes) is not { } worst
                 ? null
                 : kill.Execute(worst);
         }
@@ -267,7 +267,7 @@ public sealed class OomKiller
 
         // A policy that ranked and found nobody has spoken; a handler that named somebody unfit has not.
         bool policySpoke = ranking is not null && OomControl.PolicyFor(kill.Group) is not null;
-        while (!policySpoke && OomCandidates.Worst(kill.Group, kill.ScaleBytes) is { } worst)
+        while (!policySpoke && VictimSearch.Worst(kill.Group, kill.ScaleBytes) is { } worst)
         {
             if (kill.Execute(worst) is not null)
             {

@@ -83,9 +83,9 @@ public abstract class OomPolicy
 internal static class OomCandidates
 {
     // How the scan of a large subtree is cut up: other work of this thread's core gets its turn in between (B31).
-    private const int YieldEvery = 1 << 14;
+    internal const int YieldEvery = 1 << 14;
 
-    private const string Origin = "it is marked as the origin of the shortage";
+    internal const string Origin = "it is marked as the origin of the shortage";
 
     internal static List<MemoryMember> Of(MemoryGroup top)
     {
@@ -99,26 +99,6 @@ internal static class OomCandidates
             }
         });
         return found;
-    }
-
-    // An origin before all others, then the highest score; of equals the later one. Null when nobody is eligible.
-    internal static OomCandidate? Worst(MemoryGroup top, long scaleBytes)
-    {
-        MemoryMember? worst = null;
-        (bool IsOrigin, long Score) rank = default;
-        Walk(top, member =>
-        {
-            if (IsEligible(member))
-            {
-                (bool IsOrigin, long Score) own = RankOf(member, scaleBytes);
-                if (worst is null || own.CompareTo(rank) >= 0)
-                {
-                    (worst, rank) = (member, own);
-                }
-            }
-        });
-        return worst is null ? null : new OomCandidate(
-            worst, rank.Score, rank.IsOrigin ? Origin : "the highest score (usage and adjustment)");
     }
 
     // Everybody who may be killed, the first to die first; a space by its member that would be chosen.
@@ -156,7 +136,7 @@ internal static class OomCandidates
         return (int)Int128.Clamp((1000 + thousandths) * 2 / 3, 0, 2000);
     }
 
-    private static (bool IsOrigin, long Score) RankOf(MemoryMember member, long scale) =>
+    internal static (bool IsOrigin, long Score) RankOf(MemoryMember member, long scale) =>
         (member.IsOomOrigin, OomPolicy.LinearScore(member, scale));
 
     private static string ReasonFor(MemoryMember member) =>
@@ -194,6 +174,15 @@ internal static class OomCandidates
         && !member.Space.IsHidden
         && member.Space.Usage > 0;
 
+    internal static void YieldAfter(int seen, MemoryGroup top)
+    {
+        if (seen % YieldEvery == 0)
+        {
+            Probe.At(top.Root, ProbePoint.ScanYields, top);
+            Thread.Yield();
+        }
+    }
+
     internal static void Walk(
         MemoryGroup top, Action<MemoryMember> visit, Action<MemoryGroup>? visitGroup = null)
     {
@@ -208,11 +197,7 @@ internal static class OomCandidates
                 if (member is not null)
                 {
                     visit(member);
-                    if (++seen % YieldEvery == 0)
-                    {
-                        Probe.At(top.Root, ProbePoint.ScanYields, top);
-                        Thread.Yield();
-                    }
+                    YieldAfter(++seen, top);
                 }
             }
 
