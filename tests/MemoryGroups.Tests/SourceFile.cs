@@ -36,7 +36,7 @@ internal sealed class SourceFile
 
     public static IReadOnlyList<SourceFile> All { get; } =
     [
-        .. from folder in new[] { "src", "tests", "samples" }
+        .. from folder in new[] { "src", "tests", "samples", "benchmarks" }
            let full = System.IO.Path.Combine(RepositoryRoot, folder)
            where Directory.Exists(full)
            from file in Directory.EnumerateFiles(full, "*.cs", SearchOption.AllDirectories)

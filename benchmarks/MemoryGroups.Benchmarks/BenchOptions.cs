@@ -1,0 +1,68 @@
+// What can be typed after `./memgroups bench`.
+namespace MemoryGroups.Benchmarks;
+
+internal sealed record BenchOptions
+{
+    internal const string Usage = """
+        usage: ./memgroups bench [--full] [--filter TEXT] [--list] [--seed N] [--json FILE] [--markdown FILE]
+               ./memgroups bench --dotnet [arguments of BenchmarkDotNet]
+
+        What the library costs, as ratios against baselines of the same run. Less than five minutes.
+
+          --full           the long set: more rounds, longer windows, hundreds of millions of charges
+          --filter TEXT    only scenes whose area or name contains TEXT, case ignored
+          --list           the scenes, and nothing else
+          --seed N         the order of the cases and everything random (default: printed, another each time)
+          --json FILE      the table as JSON as well
+          --markdown FILE  the table as Markdown as well
+          --smoke          one very short round of everything: that it runs; the figures mean nothing
+          --dotnet         the short uncontended cases under BenchmarkDotNet
+
+        Exit code 0 also when goals are missed: a machine can be busy. 1 when something exact is wrong.
+        """;
+
+    internal bool Full { get; private set; }
+
+    internal bool Smoke { get; private set; }
+
+    internal bool List { get; private set; }
+
+    internal string Filter { get; private set; } = "";
+
+    internal int Seed { get; private set; } = (int)(TimeProvider.System.GetTimestamp() & 0xffff);
+
+    internal string? JsonFile { get; private set; }
+
+    internal string? MarkdownFile { get; private set; }
+
+    internal Effort Effort => new(Full, Smoke, Seed);
+
+    /// <summary>Null, with the reason, when it makes no sense.</summary>
+    internal static BenchOptions? Parse(string[] arguments, out string problem)
+    {
+        var options = new BenchOptions();
+        problem = "";
+        for (int i = 0; i < arguments.Length; i++)
+        {
+            string argument = arguments[i];
+            string? value = i + 1 < arguments.Length ? arguments[i + 1] : null;
+            switch (argument)
+            {
+                case "--full": options.Full = true; continue;
+                case "--smoke": options.Smoke = true; continue;
+                case "--list": options.List = true; continue;
+                case "--filter" when value is not null: options.Filter = value; break;
+                case "--json" when value is not null: options.JsonFile = value; break;
+                case "--markdown" when value is not null: options.MarkdownFile = value; break;
+                case "--seed" when int.TryParse(value, out int seed) && seed >= 0: options.Seed = seed; break;
+                default:
+                    problem = $"'{argument}' is unknown, or lacks its value. See --help.";
+                    return null;
+            }
+
+            i++;
+        }
+
+        return options;
+    }
+}

@@ -1,0 +1,39 @@
+// One thing that is measured. A case is built once for its scene and visited once in every round.
+//
+// LoopCase runs the same operation on some threads for one window. The operation comes as chunks: a delegate that runs
+// it so many times in a loop of its own and answers how often it was refused, so that neither the delegate call nor the
+// clock is in the figure. OwnCase is for what is not a loop (a latency, a walk over a large tree): it measures itself.
+namespace MemoryGroups.Benchmarks;
+
+internal abstract class Case(string name)
+{
+    internal string Name { get; } = name;
+
+    /// <returns>Null when the window does not count: a thread lost its core.</returns>
+    internal abstract Measurement? TryMeasure(Window window);
+}
+
+/// <summary>Runs a given number of operations and answers how many of them were refused.</summary>
+internal delegate long Chunk(int operations);
+
+/// <param name="name">Unique within the scene; goals refer to it.</param>
+/// <param name="threads">How many run it at the same time; pinned when there is a core for each.</param>
+/// <param name="worker">Makes what thread i runs.</param>
+/// <param name="chunk">Operations between two looks at the clock: about 10 to 500 microseconds' worth.</param>
+internal sealed class LoopCase(string name, int threads, Func<int, Chunk> worker, int chunk = 2000) : Case(name)
+{
+    private readonly Chunk[] _chunks = [.. Enumerable.Range(0, threads).Select(worker)];
+
+    internal override Measurement? TryMeasure(Window window) => window.TryMeasure(_chunks, chunk);
+}
+
+/// <param name="name">Unique within the scene; goals refer to it.</param>
+/// <param name="measure">Answers nanoseconds per operation (or whatever its goals compare); NaN drops the window.</param>
+internal sealed class OwnCase(string name, Func<double> measure) : Case(name)
+{
+    internal override Measurement? TryMeasure(Window window)
+    {
+        double nanos = measure();
+        return double.IsNaN(nanos) ? null : Measurement.OfNanos(nanos);
+    }
+}

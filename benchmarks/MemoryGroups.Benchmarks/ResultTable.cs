@@ -1,0 +1,70 @@
+// The table: plain text of at most 120 columns for a terminal, Markdown for RESULTS.md, JSON for a program.
+using System.Text;
+using System.Text.Json;
+
+namespace MemoryGroups.Benchmarks;
+
+internal sealed record ResultTable(
+    string Machine, double LineRoundTripNanos, string Command, int Seed, IReadOnlyList<Row> Rows)
+{
+    private const int WhatWidth = 62;
+    private const int GoalWidth = 12;
+    private const int FigureWidth = 29;
+
+    private static readonly JsonSerializerOptions JsonLayout = new()
+    {
+        WriteIndented = true,
+        Converters = { new System.Text.Json.Serialization.JsonStringEnumConverter() },
+        NumberHandling = System.Text.Json.Serialization.JsonNumberHandling.AllowNamedFloatingPointLiterals,
+    };
+
+    internal bool IsWrong => Rows.Any(static row => row.Verdict == Verdict.Wrong);
+
+    internal string ToText()
+    {
+        var text = new StringBuilder();
+        text.AppendLine(Line("what", "goal", "figure (range)", "verdict"));
+        foreach (IGrouping<string, Row> area in Rows.GroupBy(static row => row.Area))
+        {
+            text.AppendLine(new string('-', 3) + " " + area.Key);
+            foreach (Row row in area)
+            {
+                text.AppendLine(Line(row.What, row.Goal, row.FigureText, row.VerdictText));
+            }
+        }
+
+        text.AppendLine();
+        text.AppendLine(Summary());
+        return text.ToString();
+    }
+
+    internal string ToMarkdown()
+    {
+        var text = new StringBuilder();
+        text.AppendLine($"Machine: {Machine}. Line round trip between two cores: {LineRoundTripNanos:0} ns.");
+        text.AppendLine($"Command: `{Command}`, seed {Seed}.");
+        text.AppendLine();
+        text.AppendLine("| what | goal | figure (range) | verdict |");
+        text.AppendLine("|---|---|---|---|");
+        foreach (Row row in Rows)
+        {
+            text.AppendLine($"| {row.Area}: {row.What.Trim()} | {row.Goal} | {row.FigureText} | {row.VerdictText} |");
+        }
+
+        text.AppendLine();
+        text.AppendLine(Summary());
+        return text.ToString();
+    }
+
+    internal string ToJson() => JsonSerializer.Serialize(this, JsonLayout);
+
+    internal string Summary()
+    {
+        int Count(Verdict verdict) => Rows.Count(row => row.Verdict == verdict);
+        return $"{Count(Verdict.Met)} met, {Count(Verdict.Missed)} missed, {Count(Verdict.ControlFailed)} control failed, "
+            + $"{Count(Verdict.Wrong)} wrong, {Count(Verdict.NoFigure)} without a figure";
+    }
+
+    private static string Line(string what, string goal, string figure, string verdict) =>
+        $"{what,-WhatWidth} {goal,-GoalWidth} {figure,-FigureWidth} {verdict}".TrimEnd();
+}

@@ -1,0 +1,10 @@
+// All scenes, in the order of the table. A file with cases adds one line here.
+namespace MemoryGroups.Benchmarks;
+
+internal static class Scenes
+{
+    internal static IReadOnlyList<Scene> All { get; } =
+    [
+        .. ChargeCases.Scenes,
+    ];
+}
