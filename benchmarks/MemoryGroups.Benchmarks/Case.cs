@@ -20,11 +20,14 @@ internal delegate long Chunk(int operations);
 /// <param name="threads">How many run it at the same time; pinned when there is a core for each.</param>
 /// <param name="worker">Makes what thread i runs.</param>
 /// <param name="chunk">Operations between two looks at the clock: about 10 to 500 microseconds' worth.</param>
-internal sealed class LoopCase(string name, int threads, Func<int, Chunk> worker, int chunk = 2000) : Case(name)
+/// <param name="counted">Only the first so many threads are measured; 0: all.</param>
+internal sealed class LoopCase(string name, int threads, Func<int, Chunk> worker, int chunk = 4096, int counted = 0)
+    : Case(name)
 {
     private readonly Chunk[] _chunks = [.. Enumerable.Range(0, threads).Select(worker)];
 
-    internal override Measurement? TryMeasure(Window window) => window.TryMeasure(_chunks, chunk);
+    internal override Measurement? TryMeasure(Window window) => 
+        window.TryMeasure(_chunks, chunk, counted == 0 ? _chunks.Length : counted);
 }
 
 /// <param name="name">Unique within the scene; goals refer to it.</param>

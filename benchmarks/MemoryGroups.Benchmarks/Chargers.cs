@@ -1,4 +1,4 @@
-// What can be charged, the product and its peers alike, and the loops that charge it.
+// What can be charged: the product's three ways, and one atomic. The peers are in files of their own.
 //
 // A charger is a struct, so that each loop is compiled for each of them by itself: no interface call, no delegate, the
 // same surroundings for all.
@@ -55,27 +55,4 @@ internal sealed class PaddedCount
 {
     [FieldOffset(128)]
     internal long Value;
-}
-
-internal static class Loops
-{
-    /// <summary>Charge and uncharge, again and again.</summary>
-    internal static long Pair<TCharger>(TCharger charger, long bytes, int operations)
-        where TCharger : struct, ICharger
-    {
-        long refused = 0;
-        for (int i = 0; i < operations; i++)
-        {
-            if (charger.TryCharge(bytes))
-            {
-                charger.Uncharge(bytes);
-            }
-            else
-            {
-                refused++;
-            }
-        }
-
-        return refused;
-    }
 }

@@ -19,7 +19,7 @@ internal sealed partial class Machine
 
     internal Machine()
     {
-        if (OperatingSystem.IsLinux() && GetAffinity(0, MaskWords * sizeof(long), _allowed) > 0)
+        if (OperatingSystem.IsLinux() && GetAffinity(0, MaskWords * sizeof(long), _allowed) == 0)
         {
             _cpus = [.. Enumerable.Range(0, MaskWords * 64).Where(cpu => (_allowed[cpu / 64] >> (cpu % 64) & 1) == 1)];
         }
@@ -97,7 +97,7 @@ internal sealed partial class Machine
 
     internal string Describe() =>
         $"{Cores} cores, {RuntimeInformation.OSArchitecture}, {CpuName()}, {RuntimeInformation.FrameworkDescription}, "
-        + RuntimeInformation.OSDescription;
+        + RuntimeInformation.OSDescription + (SeesCpuTime ? "" : "; threads are not pinned, no window is dropped");
 
     private static string CpuName()
     {

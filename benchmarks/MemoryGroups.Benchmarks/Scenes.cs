@@ -6,5 +6,8 @@ internal static class Scenes
     internal static IReadOnlyList<Scene> All { get; } =
     [
         .. ChargeCases.Scenes,
+        .. WalkCases.Scenes,
+        .. PeerCases.Scenes,
+        .. OwnerCases.Scenes,
     ];
 }

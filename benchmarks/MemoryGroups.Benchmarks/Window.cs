@@ -16,7 +16,10 @@ internal sealed class Window(Machine machine) : IDisposable
 
     internal Machine Machine => machine;
 
-    internal Measurement? TryMeasure(IReadOnlyList<Chunk> chunks, int operations)
+    /// <param name="chunks">What each thread runs.</param>
+    /// <param name="operations">How many operations at once.</param>
+    /// <param name="counted">The first so many threads are measured; the others are only there.</param>
+    internal Measurement? TryMeasure(IReadOnlyList<Chunk> chunks, int operations, int counted)
     {
         while (_workers.Count < chunks.Count)
         {
@@ -31,7 +34,7 @@ internal sealed class Window(Machine machine) : IDisposable
         }
 
         Share[] shares = [.. working.Select(static worker => worker.End())];
-        return HadTheirCores(shares) ? Sum(shares) : null;
+        return HadTheirCores(shares) ? Sum(shares[..counted]) : null;
     }
 
     public void Dispose() => _workers.ForEach(static worker => worker.Dispose());
