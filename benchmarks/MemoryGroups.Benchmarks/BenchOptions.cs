@@ -4,13 +4,14 @@ namespace MemoryGroups.Benchmarks;
 internal sealed record BenchOptions
 {
     internal const string Usage = """
-        usage: ./memgroups bench [--full] [--filter TEXT] [--list] [--seed N] [--json FILE] [--markdown FILE]
+        usage: ./memgroups bench [--full] [--filter TEXT] [--list] [--times] [--seed N] [--json FILE] [--markdown FILE]
                ./memgroups bench --dotnet [arguments of BenchmarkDotNet]
 
         What the library costs, as ratios against baselines of the same run. Less than five minutes.
 
           --full           the long set: more rounds, longer windows, hundreds of millions of charges
           --filter TEXT    only scenes whose area or name contains TEXT, case ignored
+          --times          the median of each case in nanoseconds as well, as each scene ends
           --list           the scenes, and nothing else
           --seed N         the order of the cases and everything random (default: printed, another each time)
           --json FILE      the table as JSON as well
@@ -25,6 +26,8 @@ internal sealed record BenchOptions
 
     internal bool Smoke { get; private set; }
 
+    internal bool Times { get; private set; }
+
     internal bool List { get; private set; }
 
     internal string Filter { get; private set; } = "";
@@ -35,7 +38,7 @@ internal sealed record BenchOptions
 
     internal string? MarkdownFile { get; private set; }
 
-    internal Effort Effort => new(Full, Smoke, Seed);
+    internal Effort Effort => new(Full, Smoke, Times, Seed);
 
     /// <summary>Null, with the reason, when it makes no sense.</summary>
     internal static BenchOptions? Parse(string[] arguments, out string problem)
@@ -50,6 +53,7 @@ internal sealed record BenchOptions
             {
                 case "--full": options.Full = true; continue;
                 case "--smoke": options.Smoke = true; continue;
+                case "--times": options.Times = true; continue;
                 case "--list": options.List = true; continue;
                 case "--filter" when value is not null: options.Filter = value; break;
                 case "--json" when value is not null: options.JsonFile = value; break;

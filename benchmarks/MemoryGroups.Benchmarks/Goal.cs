@@ -52,10 +52,22 @@ internal sealed record Goal(string What, Bound Bound, Func<Round, double> Figure
         }
 
         Row seen = Row.Of(area, "  control: " + control.What, control.MustBe, control.Unit, rounds.Select(control.Figure));
-        bool bites = seen.Verdict == Verdict.Met;
-        yield return bites || seen.Verdict == Verdict.NoFigure ? row : row with { Verdict = Verdict.ControlFailed };
-        yield return seen.Verdict == Verdict.Missed
-            ? seen with { Verdict = Verdict.ControlFailed }
-            : seen with { Verdict = bites ? Verdict.Bad : seen.Verdict };
+        foreach (Row judged in Judge(row, seen))
+        {
+            yield return judged;
+        }
+    }
+
+    /// <summary>A row and its control, whose own verdict says whether it is as bad as it has to be: a row that looks
+    /// good means nothing when the control looks good as well.</summary>
+    internal static Row[] Judge(Row row, Row control)
+    {
+        bool bites = control.Verdict == Verdict.Met;
+        bool isFalse = row.Verdict == Verdict.Met && control.Verdict == Verdict.Missed;
+        return
+        [
+            isFalse ? row with { Verdict = Verdict.ControlFailed } : row,
+            control with { Verdict = bites ? Verdict.Bad : isFalse ? Verdict.ControlFailed : control.Verdict },
+        ];
     }
 }

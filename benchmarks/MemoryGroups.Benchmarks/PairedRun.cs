@@ -36,7 +36,18 @@ internal sealed class PairedRun(IReadOnlyList<Case> cases, Window window, Action
         }
 
         log($"{cases.Count} cases, {effort.Rounds} rounds, {_dropped} of {_measured} windows dropped");
+        if (effort.Times)
+        {
+            Array.ForEach([.. cases], at => log($"{Environment.NewLine}  {at.Name,-50} {MedianNanos(rounds, at),10:0.00} ns"));
+        }
+
         return rounds;
+    }
+
+    private static double MedianNanos(List<Round> rounds, Case at)
+    {
+        double[] sorted = [.. rounds.Select(round => round.Nanos(at.Name)).Where(double.IsFinite).Order()];
+        return sorted.Length == 0 ? double.NaN : Figures.Median(sorted);
     }
 
     private Measurement? Measure(Case at)

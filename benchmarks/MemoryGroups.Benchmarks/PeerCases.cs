@@ -1,7 +1,7 @@
 // Against the other designs, each written from its published description as one charger; depth 3, pairs of 4 KiB.
 //
-// What several threads may share is held against members, what one owner keeps for itself against an account. Two of
-// them have no tree and are given depth 1 for their price.
+// What several threads may share is held against members; what one owner keeps for itself (an account, a reservation, a
+// thread's buffer) against an account. Two of them have no tree and are given depth 1 for their price.
 namespace MemoryGroups.Benchmarks;
 
 internal static class PeerCases
@@ -35,8 +35,8 @@ internal static class PeerCases
         Add("compare-and-swap walk", "member", _ => new SwapWalk(node));
         Add("a lock per node", "member", _ => new LockPerNode(node));
         Add("Velox: quantized pool", "member", _ => new QuantizedPool(node));
-        Add("DataFusion: greedy pool, depth 1", "member", _ => new GreedyPool(greedy));
-        Add("DataFusion: fair pool, depth 1", "member", _ => new FairPool(fair));
+        Add("DataFusion: greedy pool, depth 1", "account", _ => new GreedyPool(greedy));
+        Add("DataFusion: fair pool, depth 1", "account", _ => new FairPool(fair));
         Add("CockroachDB: account on a monitor", "account", _ => new ByteAccount(monitor));
         Add("ClickHouse: thread buffer, posted late", "account", _ => new ThreadBuffer(node));
         return new PairedSet { Cases = cases, Goals = goals, Owned = [tree] };

@@ -41,8 +41,8 @@ internal static class Program
         {
             double start = machine.Nanos();
             Console.Error.Write($"{scene.Area}/{scene.Name} ... ");
-            rows.AddRange(scene.Run(options.Effort, window, text => Console.Error.Write(text + ", ")));
-            Console.Error.WriteLine($"{(machine.Nanos() - start) / 1e9:0.0} s");
+            rows.AddRange(scene.Run(options.Effort, window, Console.Error.Write));
+            Console.Error.WriteLine($", {(machine.Nanos() - start) / 1e9:0.0} s");
         }
 
         var table = new ResultTable(machine.Describe(), roundTrip, command.Trim(), options.Seed, rows);

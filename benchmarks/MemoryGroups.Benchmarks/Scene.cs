@@ -6,8 +6,9 @@ namespace MemoryGroups.Benchmarks;
 
 /// <param name="Full">The long set; otherwise everything together takes less than five minutes.</param>
 /// <param name="Smoke">One short round of each: that it runs, not how fast it is.</param>
+/// <param name="Times">Tell the time of each case.</param>
 /// <param name="Seed">Of the order in which cases are visited, and of everything random in a scene.</param>
-internal sealed record Effort(bool Full, bool Smoke, int Seed)
+internal sealed record Effort(bool Full, bool Smoke, bool Times, int Seed)
 {
     internal int Rounds => Smoke ? 1 : Full ? 31 : 11;
 

@@ -9,5 +9,10 @@ internal static class Scenes
         .. WalkCases.Scenes,
         .. PeerCases.Scenes,
         .. OwnerCases.Scenes,
+        .. PressureCases.Scenes,
+        .. ReadCases.Scenes,
+        .. StrandedBytes.Scenes,
+        .. DrainLatency.Scenes,
+        .. ExactnessCases.Scenes,
     ];
 }
