@@ -12,6 +12,11 @@ internal static class Program
             return 0;
         }
 
+        if (arguments is ["--dotnet", ..])
+        {
+            return UncontendedBenchmarks.Run(arguments[1..]);
+        }
+
         if (BenchOptions.Parse(arguments, out string problem) is not { } options)
         {
             Console.Error.WriteLine($"memgroups bench: {problem}");

@@ -16,6 +16,7 @@ internal static class Program
         var root = new RootCommand("Memory control groups inside a .NET process.")
         {
             DemoCommand.Create(clock),
+            BenchCommand.Create(),
             PhaseCommand.Create(clock),
         };
         ParseResult parsed = root.Parse(arguments);

@@ -27,6 +27,8 @@ public sealed class ProgramTests
         "memgroups demo: --seed '-1' is not a whole number from 0 to 2147483647, for example --seed 1.")]
     [InlineData("demo --colour", "memgroups demo: unknown option '--colour'. See 'memgroups demo --help'.")]
     [InlineData("demo loudly", "memgroups demo: unknown argument 'loudly'. See 'memgroups demo --help'.")]
+    [InlineData(
+        "bench --full", "memgroups bench: runs from a clone of the repository, by its script: ./memgroups bench.")]
     [InlineData("--loudly", "memgroups: unknown option '--loudly'. See 'memgroups --help'.")]
     [InlineData("dema", "memgroups: unknown command 'dema'. See 'memgroups --help'.")]
     [InlineData("", "memgroups: Required command was not provided. See 'memgroups --help'.")]
