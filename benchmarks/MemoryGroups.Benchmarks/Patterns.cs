@@ -7,6 +7,8 @@ internal static class Patterns
 {
     internal const long Page = 4096;
 
+    internal static string Counted(int threads) => threads == 1 ? "1 thread" : $"{threads} threads";
+
     /// <summary>L: the uncontended interlocked pair that figures are multiples of.</summary>
     internal static LoopCase Unit() => Pair("L", 1, static _ => new AtomicCharger());
 

@@ -41,6 +41,10 @@ internal sealed record ResultTable(
     internal string ToMarkdown()
     {
         var text = new StringBuilder();
+        text.AppendLine("# Results");
+        text.AppendLine();
+        text.AppendLine("Written by the program, by the command below; what the rows mean is in README.md.");
+        text.AppendLine();
         text.AppendLine($"Machine: {Machine}. Line round trip between two cores: {LineRoundTripNanos:0} ns.");
         text.AppendLine($"Command: `{Command}`, seed {Seed}.");
         text.AppendLine();

@@ -36,7 +36,7 @@ internal sealed record Row(
         Verdict.Shown => "",
         Verdict.Met => "met",
         Verdict.Missed => "missed",
-        Verdict.Bad => "bad, as it must",
+        Verdict.Bad => "bad, as due",
         Verdict.ControlFailed => "control failed",
         Verdict.Wrong => "WRONG",
         _ => "no figure",

@@ -6,6 +6,7 @@ internal static class Scenes
     internal static IReadOnlyList<Scene> All { get; } =
     [
         .. ChargeCases.Scenes,
+        .. MatrixCases.Scenes,
         .. WalkCases.Scenes,
         .. PeerCases.Scenes,
         .. OwnerCases.Scenes,

@@ -28,7 +28,7 @@ internal static class WalkCases
                 var tree = new Tree(depth);
                 trees.Add(tree);
                 var naive = new KernelWalk(CounterNode.Chain(depth));
-                string name = $"pair, depth {depth}, {threads} thread{(threads == 1 ? "" : "s")}";
+                string name = $"pair, depth {depth}, {Patterns.Counted(threads)}";
                 cases.Add(Patterns.Pair("ours " + name, threads, _ => tree.Member()));
                 cases.Add(Patterns.Pair("naive " + name, threads, _ => naive));
                 goals.Add(new Goal("naive / member " + name, Least(depth, threads), at =>
@@ -68,7 +68,7 @@ internal static class WalkCases
         ];
         foreach (int threads in (int[])[1, 2])
         {
-            string suffix = threads == 1 ? "1 thread" : "2 threads";
+            string suffix = Patterns.Counted(threads);
             cases.Add(Patterns.Walk($"ours walk {suffix}", threads, _ => tree.Member()));
             cases.Add(Patterns.Walk($"naive walk {suffix}", threads, _ => naive));
             cases.Add(Patterns.Mix($"ours mix {suffix}", threads, _ => tree.Member()));

@@ -14,8 +14,10 @@ internal static class BenchCommand
         {
             TreatUnmatchedTokensAsErrors = false,
         };
-        command.SetAction(static _ => throw new DemoUsageException(
-            "runs from a clone of the repository, by its script: ./memgroups bench."));
+        command.SetAction(Refuse);
         return command;
     }
+
+    private static int Refuse(ParseResult parsed) =>
+        throw new DemoUsageException("runs from a clone of the repository, by its script: ./memgroups bench.");
 }
