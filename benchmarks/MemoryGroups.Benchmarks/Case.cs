@@ -26,12 +26,12 @@ internal sealed class LoopCase(string name, int threads, Func<int, Chunk> worker
 {
     private readonly Chunk[] _chunks = [.. Enumerable.Range(0, threads).Select(worker)];
 
-    internal override Measurement? TryMeasure(Window window) => 
+    internal override Measurement? TryMeasure(Window window) =>
         window.TryMeasure(_chunks, chunk, counted == 0 ? _chunks.Length : counted);
 }
 
 /// <param name="name">Unique within the scene; goals refer to it.</param>
-/// <param name="measure">Answers nanoseconds per operation (or whatever its goals compare); NaN drops the window.</param>
+/// <param name="measure">Nanoseconds per operation, or whatever its goals compare; NaN drops the window.</param>
 internal sealed class OwnCase(string name, Func<double> measure) : Case(name)
 {
     internal override Measurement? TryMeasure(Window window)

@@ -119,8 +119,7 @@ internal static class Churn
         /// <summary>The smallest at which a group of this machine has stock, times so much.</summary>
         internal static Limits Tight(int times)
         {
-            int slots = Math.Min(16, (int)System.Numerics.BitOperations.RoundUpToPowerOf2((uint)Environment.ProcessorCount));
-            long smallest = 16L * 1024 * 16 * slots * times;
+            long smallest = 16L * 1024 * 16 * Tree.StockSlots * times;
             return new Limits(3 * smallest, 2 * smallest, smallest * 5 / 4);
         }
     }

@@ -39,8 +39,8 @@ internal sealed class DrainLatency : IDisposable
             if (groups > 1)
             {
                 double trip = drain._machine.LineRoundTrip();
-                yield return Row.Single(
-                    Area, $"{what}: p50 per slot / line round trip", Bound.AtMost(1), "x", Figures.Quantile(nanos, 0.5) / trip);
+                double share = Figures.Quantile(nanos, 0.5) / trip;
+                yield return Row.Single(Area, $"{what}: p50 per slot / line round trip", Bound.AtMost(1), "x", share);
             }
         }
     }
@@ -70,8 +70,7 @@ internal sealed class DrainLatency : IDisposable
 
             _large.Uncharge(bytes);
         });
-        int slots = Math.Min(16, (int)System.Numerics.BitOperations.RoundUpToPowerOf2((uint)Environment.ProcessorCount));
-        return nanos / (_members.Length * (slots + 1));
+        return nanos / (_members.Length * (Tree.StockSlots + 1));
     }
 
     // A few walks open a group's stock; the pairs after them fill it.

@@ -33,9 +33,8 @@ internal static class ExactnessCases
             }
         }
 
-        Row[] judged = Goal.Judge(
-            Row.Exact(Area, $"{admitted / 1e6:0.#} M charges, {refused / 1e6:0.#} M refused: most over any limit", over, unit: "B"),
-            LatePosting(effort));
+        string what = $"{admitted / 1e6:0.#} M charges, {refused / 1e6:0.#} M refused: most over any limit";
+        Row[] judged = Goal.Judge(Row.Exact(Area, what, over, unit: "B"), LatePosting(effort));
         return
         [
             .. judged,
@@ -51,7 +50,8 @@ internal static class ExactnessCases
         CounterNode node = CounterNode.Chain(3, limits.Top);
         var churn = new Churn<ThreadBuffer>(limits, (_, _) => new ThreadBuffer(node));
         churn.Run(8, effort.Smoke ? 50_000 : 400_000, effort.Seed);
-        return Row.Single(Area, "  control: late posting, 8 threads: most over 16 MiB", Bound.AtLeast(1), "B", churn.MostOver);
+        return Row.Single(
+            Area, "  control: late posting, 8 threads: most over 16 MiB", Bound.AtLeast(1), "B", churn.MostOver);
     }
 
     private static Row[] FalseRefusals(Effort effort)
@@ -86,8 +86,8 @@ internal static class ExactnessCases
         KernelWalk Below() => new(new CounterNode(top, Tree.Plenty));
         var fitting = new Fitting<KernelWalk>(limit, _ => Below(), Below());
         fitting.Run(2, charges, seed);
-        return Row.Single(
-            Area, "  control: naive walk, the same: refused", Bound.AtLeast(0.1), "%", 100.0 * fitting.FalselyRefused / fitting.Asked);
+        double share = 100.0 * fitting.FalselyRefused / fitting.Asked;
+        return Row.Single(Area, "  control: naive walk, the same: refused", Bound.AtLeast(0.1), "%", share);
     }
 
     // Each leaf has a member for each thread, and one that all threads share.

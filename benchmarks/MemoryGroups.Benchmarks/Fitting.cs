@@ -1,8 +1,8 @@
 // Charges that always fit, beside one that never does: every refusal of the former is false.
 //
 // Half of a limit is filled for good. Each worker holds at most its share of the other half, so whatever it asks for
-// fits; a nuisance asks all the time for one byte more than the half. A speculative add makes the nuisance's bytes stand
-// in the counter for a moment, and the workers are refused on bytes that nobody has.
+// fits; a nuisance asks all the time for one byte more than the half. A speculative add makes the nuisance's bytes
+// stand in the counter for a moment, and the workers are refused on bytes that nobody has.
 namespace MemoryGroups.Benchmarks;
 
 internal sealed class Fitting<TCharger>(long limit, Func<int, TCharger> worker, TCharger nuisance)

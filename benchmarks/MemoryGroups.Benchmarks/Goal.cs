@@ -51,7 +51,8 @@ internal sealed record Goal(string What, Bound Bound, Func<Round, double> Figure
             yield break;
         }
 
-        Row seen = Row.Of(area, "  control: " + control.What, control.MustBe, control.Unit, rounds.Select(control.Figure));
+        Row seen = Row.Of(
+            area, "  control: " + control.What, control.MustBe, control.Unit, rounds.Select(control.Figure));
         foreach (Row judged in Judge(row, seen))
         {
             yield return judged;

@@ -71,7 +71,8 @@ internal readonly struct KernelStock(KernelStock.Machine machine, CounterNode le
 
     internal sealed class Machine
     {
-        private readonly PerCpu[] _cpus = [.. Enumerable.Range(0, Environment.ProcessorCount).Select(static _ => new PerCpu())];
+        private readonly PerCpu[] _cpus =
+            [.. Enumerable.Range(0, Environment.ProcessorCount).Select(static _ => new PerCpu())];
 
         internal PerCpu Own => _cpus[Thread.GetCurrentProcessorId() % _cpus.Length];
     }

@@ -94,9 +94,9 @@ internal static class Loops
     }
 
     /// <summary>
-    /// Charged by one thread, returned by the other, in both directions: what a pipeline of threads does. Handed over in
-    /// lots of 512, so that the hand-over itself is not what is measured; a lot that the other one does not take in time
-    /// (it ended its window, or lags) goes back here.
+    /// Charged by one thread, returned by the other, in both directions: what a pipeline of threads does. Handed over
+    /// in lots of 512, so that the hand-over itself is not what is measured; a lot that the other one does not take in
+    /// time (it ended its window, or lags) goes back here.
     /// </summary>
     internal static long HandOff<TCharger>(TCharger charger, Mailbox own, Mailbox other, long bytes, int operations)
         where TCharger : struct, ICharger

@@ -103,7 +103,8 @@ internal sealed partial class Machine
     {
         const string File = "/proc/cpuinfo";
         string? line = System.IO.File.Exists(File)
-            ? System.IO.File.ReadLines(File).FirstOrDefault(static at => at.StartsWith("model name", StringComparison.Ordinal))
+            ? System.IO.File.ReadLines(File).FirstOrDefault(static at =>
+                at.StartsWith("model name", StringComparison.Ordinal))
             : null;
         return line?[(line.IndexOf(':') + 1)..].Trim() ?? "unknown CPU";
     }

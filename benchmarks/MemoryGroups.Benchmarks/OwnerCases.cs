@@ -22,17 +22,16 @@ internal static class OwnerCases
     {
         var tree = new Tree(3);
         var node = CounterNode.Chain(3);
-        AccountCharger Open() => new(tree.Leaf.CreateMember($"m{Guid.NewGuid()}").OpenAccount());
         return new PairedSet
         {
             Cases =
             [
                 Patterns.Unit(),
-                Patterns.Pair("account", 1, _ => Open()),
-                Patterns.Pair("account 64", 1, _ => Open(), 64),
-                Patterns.Pair("account 2", 2, _ => Open()),
-                Patterns.Walk("account walk", 1, _ => Open()),
-                Patterns.Mix("account mix", 1, _ => Open()),
+                Patterns.Pair("account", 1, _ => tree.Account()),
+                Patterns.Pair("account 64", 1, _ => tree.Account(), 64),
+                Patterns.Pair("account 2", 2, _ => tree.Account()),
+                Patterns.Walk("account walk", 1, _ => tree.Account()),
+                Patterns.Mix("account mix", 1, _ => tree.Account()),
                 Patterns.Pair("buffer", 1, _ => new ThreadBuffer(node)),
                 Patterns.Walk("buffer walk", 1, _ => new ThreadBuffer(node)),
                 Patterns.Mix("buffer mix", 1, _ => new ThreadBuffer(node)),
@@ -46,7 +45,8 @@ internal static class OwnerCases
                 Goal.AtMost("account / ClickHouse's buffer, pair", 1, static at => at.Ratio("account", "buffer")),
                 Goal.AtMost("account / ClickHouse's buffer, walk of 256", 1, static at =>
                     at.Ratio("account walk", "buffer walk")),
-                Goal.AtMost("account / ClickHouse's buffer, mix", 1, static at => at.Ratio("account mix", "buffer mix")),
+                Goal.AtMost("account / ClickHouse's buffer, mix", 1, static at =>
+                    at.Ratio("account mix", "buffer mix")),
             ],
             Owned = [tree],
         };
@@ -68,7 +68,8 @@ internal static class OwnerCases
             ],
             Goals =
             [
-                .. Threads[..^1].Select(threads => Goal.Shown($"pair through one member, {Patterns.Counted(threads)}", at =>
+                .. Threads[..^1].Select(threads => Goal.Shown(
+                    $"pair through one member, {Patterns.Counted(threads)}", at =>
                     at.Ratio($"ours {threads}", "L"), "L")),
                 Goal.AtMost("pair through one member, 16 threads", 2, static at => at.Ratio("ours 16", "L"), "L") with
                 {
@@ -97,7 +98,8 @@ internal static class OwnerCases
             ],
             Goals =
             [
-                Goal.AtMost("member pair / malloc, touch, free of 4 KiB", 0.3, static at => at.Ratio("member", "malloc")),
+                Goal.AtMost("member pair / malloc, touch, free of 4 KiB", 0.3, static at =>
+                    at.Ratio("member", "malloc")),
                 Goal.AtMost("account pair / ArrayPool rent, return of 4 KiB", 0.4, static at =>
                     at.Ratio("account", "pool")),
                 Goal.Shown("member pair / new byte[4096]", static at => at.Ratio("member", "new")),

@@ -2,7 +2,8 @@
 //
 // Before the first round everything is run until nothing is compiled any more: the runtime first compiles quickly,
 // counts calls, and compiles what is hot again in the background some 100 ms after the last new method. A window that
-// was dropped is repeated at once, a few times; then the case has no figure in this round.
+// was dropped is repeated at once, a few times; then the case has no figure in this round. All repetitions together
+// take no longer than the rounds themselves: on a busy machine there are fewer figures, not a longer run.
 using System.Runtime;
 
 namespace MemoryGroups.Benchmarks;
@@ -15,6 +16,7 @@ internal sealed class PairedRun(IReadOnlyList<Case> cases, Window window, Action
     // Longer than the runtime waits before it compiles what is hot again.
     private static readonly TimeSpan TieringPause = TimeSpan.FromMilliseconds(150);
 
+    private int _allowed;
     private int _dropped;
     private int _measured;
 
@@ -27,6 +29,7 @@ internal sealed class PairedRun(IReadOnlyList<Case> cases, Window window, Action
         }
 
         window.Length = effort.Window;
+        _allowed = cases.Count * effort.Rounds;
         var rounds = new List<Round>();
         for (int i = 0; i < effort.Rounds; i++)
         {
@@ -38,7 +41,10 @@ internal sealed class PairedRun(IReadOnlyList<Case> cases, Window window, Action
         log($"{cases.Count} cases, {effort.Rounds} rounds, {_dropped} of {_measured} windows dropped");
         if (effort.Times)
         {
-            Array.ForEach([.. cases], at => log($"{Environment.NewLine}  {at.Name,-50} {MedianNanos(rounds, at),10:0.00} ns"));
+            foreach (Case at in cases)
+            {
+                log($"{Environment.NewLine}  {at.Name,-50} {MedianNanos(rounds, at),10:0.00} ns");
+            }
         }
 
         return rounds;
@@ -52,7 +58,7 @@ internal sealed class PairedRun(IReadOnlyList<Case> cases, Window window, Action
 
     private Measurement? Measure(Case at)
     {
-        for (int tries = 0; tries < Tries; tries++)
+        for (int tries = 0; tries == 0 || (tries < Tries && _dropped < _allowed); tries++)
         {
             _measured++;
             if (at.TryMeasure(window) is { } measurement)

@@ -22,7 +22,7 @@ internal static class PeerCases
         var fair = new FairPool.State(Tree.Plenty, threads);
         CounterNode greedy = CounterNode.Chain(1);
         ByteAccount.Monitor monitor = ByteAccount.Monitor.Chain(2);
-        Func<int, AccountCharger> account = _ => new AccountCharger(tree.Leaf.CreateMember($"a{Guid.NewGuid()}").OpenAccount());
+        Func<int, AccountCharger> account = _ => tree.Account();
         List<Case> cases =
         [
             Patterns.Pair("member", threads, _ => tree.Member()),

@@ -31,8 +31,10 @@ internal static class PressureCases
             Cases = cases,
             Goals =
             [
-                Goal.AtMost("refusal / naive refusal, depth 3, 1 thread", 0.7, static at => at.Ratio("ours 1", "naive 1")),
-                Goal.AtMost("refusal / naive refusal, depth 3, 2 threads", 0.1, static at => at.Ratio("ours 2", "naive 2")),
+                Goal.AtMost("refusal / naive refusal, depth 3, 1 thread", 0.7, static at =>
+                    at.Ratio("ours 1", "naive 1")),
+                Goal.AtMost("refusal / naive refusal, depth 3, 2 threads", 0.1, static at =>
+                    at.Ratio("ours 2", "naive 2")),
                 Goal.AtLeast("refused, of all charges", 100, static at =>
                     100.0 * at.Refused("ours 2") / at.Operations("ours 2"), "%"),
                 Goal.AtMost("allocated by a refusal", 0, static at => at.Bytes("ours 1"), "B"),

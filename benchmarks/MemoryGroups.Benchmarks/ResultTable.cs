@@ -65,7 +65,8 @@ internal sealed record ResultTable(
     internal string Summary()
     {
         int Count(Verdict verdict) => Rows.Count(row => row.Verdict == verdict);
-        return $"{Count(Verdict.Met)} met, {Count(Verdict.Missed)} missed, {Count(Verdict.ControlFailed)} control failed, "
+        return $"{Count(Verdict.Met)} met, {Count(Verdict.Missed)} missed, "
+            + $"{Count(Verdict.ControlFailed)} control failed, "
             + $"{Count(Verdict.Wrong)} wrong, {Count(Verdict.NoFigure)} without a figure";
     }
 

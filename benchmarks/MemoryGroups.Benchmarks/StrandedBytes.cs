@@ -26,13 +26,16 @@ internal static class StrandedBytes
                 MemoryGroup group = tree.SiblingGroup();
                 return Enumerable.Range(0, MembersPerGroup).Select(i => group.CreateMember($"m{i}"));
             })];
-            Parallel.For(0, Groups, i => Work(members.AsSpan(i * MembersPerGroup, MembersPerGroup), pairs, effort.Seed + i));
+            Parallel.For(0, Groups, i =>
+                Work(members.AsSpan(i * MembersPerGroup, MembersPerGroup), pairs, effort.Seed + i));
             long used = members.Sum(static member => member.Usage);
             long stranded = tree.Root.Usage - used;
             double allowed = (0.125 * used) + (Batch * Environment.ProcessorCount * (double)Groups);
-            yield return Row.Single(Area, $"10,000 {name} members: stranded, of what is allowed", Bound.AtMost(1), "x", stranded / allowed);
-            yield return Row.Single(Area, $"10,000 {name} members: stranded, of what is in use", Bound.None, "%", 100.0 * stranded / used);
-            yield return Row.Single(Area, $"10,000 {name} members: in use", Bound.None, "MiB", used / (1024.0 * 1024));
+            string what = $"10,000 {name} members: ";
+            double share = 100.0 * stranded / used;
+            yield return Row.Single(Area, what + "stranded, of what may be", Bound.AtMost(1), "x", stranded / allowed);
+            yield return Row.Single(Area, what + "stranded, of what is in use", Bound.None, "%", share);
+            yield return Row.Single(Area, what + "in use", Bound.None, "MiB", used / (1024.0 * 1024));
         }
     }
 

@@ -3,9 +3,9 @@
 //
 // Fast, because most charges touch nothing that is shared; and late: every thread may hold 4 MiB that no counter knows.
 // The buffer belongs to the thread that runs, and is looked up at each call, as there: the charge comes from an
-// allocator that has nothing else at hand. A call, not inlined, for the same reason: in an empty loop the compiler would
-// else cancel the charge against the uncharge. One tree for each thread. Left out: its sampling profiler, its soft
-// limits.
+// allocator that has nothing else at hand. A call, not inlined, for the same reason: in an empty loop the compiler
+// would else cancel the charge against the uncharge. Left out: its sampling profiler,
+// its soft limits.
 using System.Runtime.CompilerServices;
 
 namespace MemoryGroups.Benchmarks;

@@ -10,7 +10,8 @@ internal static class BenchCommand
 {
     internal static Command Create()
     {
-        var command = new Command("bench", "Measures what charging costs against baselines of the same run (from a clone).")
+        const string Description = "Measures what charging costs, against baselines of the same run (from a clone).";
+        var command = new Command("bench", Description)
         {
             TreatUnmatchedTokensAsErrors = false,
         };
