@@ -10,7 +10,7 @@ internal sealed record BenchOptions
         What the library costs, as ratios against baselines of the same run. Less than five minutes.
 
           --full           the long set: more rounds, longer windows, hundreds of millions of charges
-          --filter TEXT    only scenes whose area or name contains TEXT, case ignored
+          --filter TEXT    only scenes whose area/name contains TEXT, case ignored; more of them with commas between
           --times          the median of each case in nanoseconds as well, as each scene ends
           --list           the scenes, and nothing else
           --seed N         the order of the cases and everything random (default: printed, another each time)
@@ -39,6 +39,9 @@ internal sealed record BenchOptions
     internal string? MarkdownFile { get; private set; }
 
     internal Effort Effort => new(Full, Smoke, Times, Seed);
+
+    internal bool Means(string scene) =>
+        Filter.Split(',').Any(part => scene.Contains(part, StringComparison.OrdinalIgnoreCase));
 
     /// <summary>Null, with the reason, when it makes no sense.</summary>
     internal static BenchOptions? Parse(string[] arguments, out string problem)

@@ -68,25 +68,29 @@ internal sealed partial class Machine
             return double.NaN;
         }
 
-        const int Trips = 20_000;
-        const int Batches = 11;
+        // So long at most, however busy the machine is.
+        const double MostNanos = 200e6;
+        const int Trips = 1000;
         var line = new PingPong();
         var times = new List<double>();
         var echo = new Thread(() =>
         {
             Pin(1);
-            line.Echo(Trips * Batches);
+            line.Echo();
         });
         echo.Start();
         var ping = new Thread(() =>
         {
             Pin(0);
-            for (int i = 0; i < Batches; i++)
+            line.Send(Trips);
+            for (double begin = Nanos(); Nanos() - begin < MostNanos;)
             {
                 double start = Nanos();
                 line.Send(Trips);
                 times.Add((Nanos() - start) / Trips);
             }
+
+            line.Stop();
         });
         ping.Start();
         ping.Join();
@@ -141,15 +145,16 @@ internal sealed partial class Machine
             }
         }
 
-        internal void Echo(int trips)
-        {
-            for (int i = 0; i < trips; i++)
-            {
-                while (Volatile.Read(ref _turn) != 1)
-                {
-                }
+        internal void Stop() => Volatile.Write(ref _turn, -1);
 
-                Volatile.Write(ref _turn, 0);
+        internal void Echo()
+        {
+            while (Volatile.Read(ref _turn) is var turn && turn >= 0)
+            {
+                if (turn == 1)
+                {
+                    Volatile.Write(ref _turn, 0);
+                }
             }
         }
     }

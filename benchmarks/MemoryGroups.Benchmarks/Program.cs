@@ -23,8 +23,7 @@ internal static class Program
             return 2;
         }
 
-        Scene[] chosen = [.. Scenes.All.Where(scene =>
-            $"{scene.Area}/{scene.Name}".Contains(options.Filter, StringComparison.OrdinalIgnoreCase))];
+        Scene[] chosen = [.. Scenes.All.Where(scene => options.Means($"{scene.Area}/{scene.Name}"))];
         if (options.List || chosen.Length == 0)
         {
             Array.ForEach(chosen, static scene => Console.WriteLine($"{scene.Area}/{scene.Name}"));
@@ -37,7 +36,7 @@ internal static class Program
     private static int Run(BenchOptions options, Scene[] chosen, string command)
     {
         var machine = new Machine();
-        double roundTrip = machine.LineRoundTrip();
+        double roundTrip = options.Smoke ? double.NaN : machine.LineRoundTrip();
         Console.WriteLine(machine.Describe());
         Console.WriteLine($"line round trip between two cores {roundTrip:0} ns; seed {options.Seed}");
         using var window = new Window(machine);
