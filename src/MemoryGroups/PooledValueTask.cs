@@ -8,6 +8,7 @@
 //
 // Must stay true: nobody touches a box after it has taken the result; a box in the pool refers to nothing. The pool's
 // lock is a leaf and is never taken under the root's guard.
+using System.Diagnostics.CodeAnalysis;
 using System.Runtime.CompilerServices;
 using System.Threading.Tasks.Sources;
 
@@ -101,10 +102,12 @@ internal struct PooledValueTaskBuilder<T>
     public static PooledValueTaskBuilder<T> Create() => default;
 
     // As every async method starts: what it does to the flow of control stays its own.
+    [SuppressMessage("Performance", "CA1822", Justification = "The compiler calls it on the builder.")]
     public readonly void Start<TMachine>(ref TMachine machine)
         where TMachine : IAsyncStateMachine => AsyncValueTaskMethodBuilder<T>.Create().Start(ref machine);
 
     // Only for machines that are boxed by others.
+    [SuppressMessage("Performance", "CA1822", Justification = "The compiler calls it on the builder.")]
     public readonly void SetStateMachine(IAsyncStateMachine machine) => _ = machine;
 
     public void SetResult(T result)
