@@ -210,8 +210,7 @@ public sealed class WaitReuseTests
         scene.Grant(next);
     }
 
-    // These two take results when they must not, which is what the analyzers warn of.
-#pragma warning disable CA2012, xUnit1031
+#pragma warning disable CA2012, xUnit1031 // these two take results when they must not, as the analyzers say
     [Fact]
     public void Result_is_taken_once()
     {
