@@ -248,14 +248,16 @@ internal sealed partial class ChargeAttempt
 
     private bool TryFit() => _granted = TryFit(_books, _bytes, _flags, out _refused);
 
-    // A batch, exactly the bytes, and again after the refusing subtree's stock has come back. Bounded, because others
-    // may stock up as fast as we drain. Static, so that who need not wait allocates nothing, at a limit too.
+    // A batch, exactly the bytes, and again after the refusing subtree's stock has come back, or has arrived that was on
+    // its way. Bounded, because others may stock up as fast as we drain. Static, so that who need not wait allocates
+    // nothing, at a limit too.
     private static bool TryFit(MemberBooks books, long bytes, ChargeFlags flags, out UsageCounter? refused)
     {
         MemoryRoot root = books.Group.Root;
         long floor = root.FloorFor(flags, books.Member.MayUseReserve);
-        for (int drains = 0; ; drains++)
+        for (int rounds = 0; ; rounds++)
         {
+            long mark = root.Stocks.Moves.Mark;
             if (books.TryDraw(bytes, floor, out refused))
             {
                 root.StartBackgroundReclaimIfLow();
@@ -263,12 +265,18 @@ internal sealed partial class ChargeAttempt
             }
 
             ObjectDisposedException.ThrowIf(refused is null || books.IsClosed, books.Member);
-            bool mayHelp = drains < MaxRounds && StockLedger.MayHaveStock(refused.Group);
-            if (!mayHelp || root.Stocks.Drain(refused.Group) == 0)
+            if (rounds == MaxRounds || !MayFitNow(refused.Group, mark))
             {
                 return false;
             }
         }
+    }
+
+    private static bool MayFitNow(MemoryGroup refusing, long mark)
+    {
+        StockLedger stocks = refusing.Root.Stocks;
+        bool drained = StockLedger.MayHaveStock(refusing) && stocks.Drain(refusing) > 0;
+        return stocks.Moves.SettledSince(mark) || drained;
     }
 
     // True when granted in a way that needs no reclaim. Throws when this is the end.

@@ -26,6 +26,10 @@ internal sealed class GroupStock(MemoryGroup group) : StockHolder(group)
     internal static int Slots { get; } =
         (int)Math.Min(16, System.Numerics.BitOperations.RoundUpToPowerOf2((uint)Environment.ProcessorCount));
 
+    // This CPU's cell may give or take.
+    internal bool IsOpenHere =>
+        Volatile.Read(ref _cells) is { } cells && !StockCell.ForThisCpu(cells).IsPoisoned;
+
     internal override long Held
     {
         get

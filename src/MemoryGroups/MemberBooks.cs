@@ -63,28 +63,29 @@ internal sealed partial class MemberBooks(MemoryMember member, MemoryGroup group
             return false;
         }
 
-        // Only what the cell lacks: charges larger than its content would else fill it by a quantum each.
-        ref StockCell own = ref _stock.Own;
-        bool fetches = !own.IsPoisoned && !_stock.KeepsLittle;
-        long quantum = fetches ? Math.Max(0, Quantum(bytes) - own.Held) : 0;
-        if (!Group.Stock.TryDraw(bytes, quantum, rootFloor, out long drawn, out refused))
+        bool fetches = !_stock.Own.IsPoisoned && !_stock.KeepsLittle;
+        if (!fetches && !Group.Stock.IsOpenHere)
         {
-            return false;
+            return TryDraw(bytes, fetches, rootFloor, out refused);
         }
 
-        if (!TryAddDrawn(drawn))
+        ref StockMoves moves = ref Group.Root.Stocks.Moves;
+        moves.Begin();
+        try
         {
-            Group.Counter.Uncharge(drawn);
-            return false;
+            return TryDraw(bytes, fetches, rootFloor, out refused);
         }
-
-        Deposit(drawn - bytes);
-        if (!fetches)
+        finally
         {
-            TryOpenStock();
+            if (refused is null)
+            {
+                moves.End();
+            }
+            else
+            {
+                moves.Cancel();
+            }
         }
-
-        return true;
     }
 
     // Over the limit, for the requests that may; the caller has counted it.
@@ -206,6 +207,30 @@ internal sealed partial class MemberBooks(MemoryMember member, MemoryGroup group
     {
         Group.Counter.Uncharge(bytes);
         Repay(bytes);
+    }
+
+    private bool TryDraw(long bytes, bool fetches, long rootFloor, out UsageCounter? refused)
+    {
+        // Only what the cell lacks: charges larger than its content would else fill it by a quantum each.
+        long quantum = fetches ? Math.Max(0, Quantum(bytes) - _stock.Own.Held) : 0;
+        if (!Group.Stock.TryDraw(bytes, quantum, rootFloor, out long drawn, out refused))
+        {
+            return false;
+        }
+
+        if (!TryAddDrawn(drawn))
+        {
+            Group.Counter.Uncharge(drawn);
+            return false;
+        }
+
+        Deposit(drawn - bytes);
+        if (!fetches)
+        {
+            TryOpenStock();
+        }
+
+        return true;
     }
 
     private bool TryAddDrawn(long bytes)

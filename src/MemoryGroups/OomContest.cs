@@ -93,7 +93,7 @@ internal sealed class OomContest
             contest.EnterQueue();
 
             // As in the contest: stock that opened before we were counted as a waiter must not hide bytes from us.
-            contest._root.Stocks.Drain(group);
+            contest._root.Stocks.DrainAll(group);
             return stillWaits() ? await contest.SleepAsync(atMost).ConfigureAwait(false) : OomVerdict.Retry;
         }
         finally
@@ -129,7 +129,7 @@ internal sealed class OomContest
 
         // Stock that opened before we were counted as a waiter comes back here; none opens after. A limit that was cut
         // before that woke nobody who may have to leave because of it.
-        _root.Stocks.Drain(_group);
+        _root.Stocks.DrainAll(_group);
         if (_request.FitsIn(_group) || _request.IsImpossible)
         {
             return OomVerdict.Retry;

@@ -62,6 +62,9 @@ internal struct StockLinks
 internal sealed class StockLedger
 {
     private readonly Lock _gate = new();
+    private StockMoves _moves;
+
+    internal ref StockMoves Moves => ref _moves;
 
     internal void TryOpen(StockHolder holder, StockRoom least)
     {
@@ -97,6 +100,7 @@ internal sealed class StockLedger
     internal void Widen(MemberBooks books)
     {
         long held;
+        _moves.Begin();
         lock (_gate)
         {
             held = books.WidenLocked();
@@ -108,6 +112,14 @@ internal sealed class StockLedger
         }
 
         books.Deposit(held);
+        _moves.End();
+    }
+
+    // The same, and waits for stock that is on its way at this moment.
+    internal void DrainAll(MemoryGroup top)
+    {
+        Drain(top);
+        _moves.Settle();
     }
 
     // Takes back all stock of the subtree. The counters fall inside the gate; thresholds are told, and sleepers woken,
@@ -123,6 +135,7 @@ internal sealed class StockLedger
             {
                 while (at.StockLinks.Holders is { } holder)
                 {
+                    _moves.Begin();
                     Unlink(holder);
                     long bytes = holder.DrainLocked();
                     drained += bytes;
@@ -130,6 +143,8 @@ internal sealed class StockLedger
                     {
                         (crossed ??= []).Add(at.Counter);
                     }
+
+                    _moves.End();
                 }
 
                 if (at.StockLinks.Children is { } child)
