@@ -51,6 +51,22 @@ public sealed class MemoryCharge : IDisposable
         return !IsDisposed && MemoryMember.TryChargeTo(books, bytes) && Keep(books, bytes);
     }
 
+    /// <summary>Charges more; may reclaim, never waits, never kills.</summary>
+    /// <param name="bytes">How much more, 0 to <see cref="MemoryMember.MaxChargeBytes"/>.</param>
+    /// <param name="flags">What the charge may do.</param>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="bytes"/> is out of range.</exception>
+    /// <exception cref="MemoryLimitExceededException">Refused; nothing was charged.</exception>
+    /// <exception cref="OomKilledException">The member was killed.</exception>
+    /// <exception cref="ObjectDisposedException">The lease or its member is gone.</exception>
+    public void Grow(long bytes, ChargeFlags flags = ChargeFlags.None)
+    {
+        MemoryMember.ThrowIfOutOfRange(bytes);
+        ObjectDisposedException.ThrowIf(Volatile.Read(ref _bytes) == Disposed, this);
+        MemberBooks books = _member.Books;
+        MemoryMember.ChargeTo(books, bytes, flags);
+        ObjectDisposedException.ThrowIf(!Keep(books, bytes), this);
+    }
+
     /// <summary>Charges more; may reclaim, waits and kills as <see cref="MemoryMember.ChargeAsync"/> does.</summary>
     /// <param name="bytes">How much more, 0 to <see cref="MemoryMember.MaxChargeBytes"/>.</param>
     /// <param name="flags">What the charge may do.</param>

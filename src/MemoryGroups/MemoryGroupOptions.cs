@@ -163,6 +163,13 @@ public sealed record MemoryRootOptions
     /// <summary>When an OOM stops the process instead of killing a member. Default never.</summary>
     public OomPanic PanicOnOom { get; init; }
 
+    /// <summary>
+    /// Remembers who rented each buffer, and finds writes to disposed ones and double disposes. For tests and staging:
+    /// each buffer then costs a stack trace, and each member holds back up to 1 MiB that it no longer is charged for.
+    /// Default false.
+    /// </summary>
+    public bool CheckBuffers { get; init; }
+
     /// <summary>The clock for every deadline. Default the system's.</summary>
     public TimeProvider TimeProvider { get; init; } = TimeProvider.System;
 

@@ -230,6 +230,9 @@ public sealed partial class MemoryMember : IDisposable, IRosterItem
         Thaw();
         Root.WaitQueue.EndAllOf(this, WakeReason.Closed);
 
+        // The pages before the bytes: who is granted these bytes finds them.
+        Volatile.Read(ref _arena)?.Close();
+
         // Bytes first: who is woken by the exit finds them. The space is gone only after them, because the killer
         // waits for exactly that.
         Root.NoteLeftAtExit(CloseBooks());

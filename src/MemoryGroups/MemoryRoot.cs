@@ -46,6 +46,7 @@ public sealed class MemoryRoot : MemoryGroup
         Counter.SetLimit(_options.CapacityBytes, out _);
         Stocks = new StockLedger();
         Books = new BooksErrors(this);
+        BufferFaults = new BufferFaults(this);
         Reserve = new OomReserve(ReserveFor(_options.CapacityBytes));
         WaitQueue = new OomWaitQueue(this);
         KillLock = new KillLock(this);
@@ -139,6 +140,9 @@ public sealed class MemoryRoot : MemoryGroup
     /// <summary>Bytes that members had not returned when they exited, and that were returned for them.</summary>
     public long BytesLeftAtExit => Interlocked.Read(ref _leftAtExit);
 
+    /// <summary>Buffers that were leaked, disposed twice, or written to after that.</summary>
+    public BufferFaults BufferFaults { get; }
+
     /// <summary>
     /// Called with a message when <see cref="MemoryRootOptions.PanicOnOom"/> says that an OOM stops the process: once
     /// for each request that comes to that, however often it tries again.
@@ -179,6 +183,8 @@ public sealed class MemoryRoot : MemoryGroup
     internal long GuardEntries { get; private set; }
 
     internal int LimitsVersion => Volatile.Read(ref _limitsVersion);
+
+    internal bool ChecksBuffers => _options.CheckBuffers;
 
     internal bool RecursiveProtection => _options.RecursiveProtection;
 

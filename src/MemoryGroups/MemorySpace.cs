@@ -22,7 +22,7 @@ public sealed class MemorySpace
     private const int BeingReaped = -1;
 
     private readonly List<MemoryMember> _members = [];
-    private readonly List<ReapableMemory> _reapables = [];
+    private readonly HashSet<ReapableMemory> _reapables = new(ReferenceEqualityComparer.Instance);
     private MemoryMember? _owner;
     private int _shared;
     private int _pins;
@@ -88,7 +88,7 @@ public sealed class MemorySpace
     internal bool IsQueuedForReaping { get; set; }
 
     /// <summary>Says how memory of this space can be taken away when its owner is killed and does not go.</summary>
-    /// <param name="memory">The memory; it is asked at most once.</param>
+    /// <param name="memory">The memory; it is asked at most once, also when it was added twice.</param>
     /// <exception cref="ArgumentNullException"><paramref name="memory"/> is null.</exception>
     /// <exception cref="OomKilledException">The space has been reaped already.</exception>
     public void AddReapable(ReapableMemory memory)
@@ -120,6 +120,12 @@ public sealed class MemorySpace
     /// <exception cref="OomKilledException">The space has been reaped or is being reaped.</exception>
     public SpacePin Pin()
     {
+        PinQuietly();
+        return new SpacePin(this);
+    }
+
+    internal void PinQuietly()
+    {
         int seen = Volatile.Read(ref _pins);
         while (true)
         {
@@ -132,7 +138,7 @@ public sealed class MemorySpace
             int was = Interlocked.CompareExchange(ref _pins, seen + 1, seen);
             if (was == seen)
             {
-                return new SpacePin(this);
+                return;
             }
 
             seen = was;

@@ -1,0 +1,185 @@
+// Buffers that charge by themselves: the member's native memory.
+//
+// Charged first, mapped second: a refused buffer leaves nothing behind, and neither does one for which the operating
+// system has no address space. The three verbs differ as the three of charging do.
+namespace MemoryGroups;
+
+/// <summary>How a buffer is to be.</summary>
+/// <remarks>Thread safety: immutable.</remarks>
+public readonly record struct MemoryBufferOptions
+{
+    /// <summary>The largest alignment, in bytes: 2 MiB.</summary>
+    public const int LargestAlignment = 2 << 20;
+
+    /// <summary>
+    /// What its address is a multiple of, in bytes: a power of two up to <see cref="LargestAlignment"/>; 0, the
+    /// default, is 16.
+    /// </summary>
+    public int Alignment { get; init; }
+
+    /// <summary>True when its content need not be zero: cheaper for small buffers. Default false.</summary>
+    public bool Uninitialized { get; init; }
+
+    internal int CheckedAlignment
+    {
+        get
+        {
+            int alignment = Alignment == 0 ? 16 : Alignment;
+            return alignment is > 0 and <= LargestAlignment && int.IsPow2(alignment)
+                ? alignment
+                : throw new ArgumentOutOfRangeException(
+                    nameof(Alignment), Alignment, $"The alignment must be a power of two up to {LargestAlignment}.");
+        }
+    }
+}
+
+public sealed partial class MemoryMember
+{
+    /// <summary>The largest buffer, in bytes: 2^40.</summary>
+    public const long MaxBufferBytes = 1L << 40;
+
+    private BufferArena? _arena;
+
+    /// <summary>Makes a buffer if it fits now.</summary>
+    /// <param name="bytes">Its size, 1 to <see cref="MaxBufferBytes"/>; what is really given is charged.</param>
+    /// <param name="options">Alignment, and whether it must be zero.</param>
+    /// <returns>The buffer; null when it does not fit.</returns>
+    /// <exception cref="ArgumentOutOfRangeException">The size or the alignment is out of range.</exception>
+    /// <exception cref="ObjectDisposedException">The member has exited.</exception>
+    /// <exception cref="OomKilledException">The member was killed and its memory was taken.</exception>
+    /// <exception cref="InsufficientMemoryException">The operating system has none left.</exception>
+    public MemoryBuffer? TryAllocate(long bytes, MemoryBufferOptions options = default)
+    {
+        BufferArena arena = ArenaFor(bytes, options, out long given);
+        return GrewNow(arena, given) ? Rent(arena, bytes, given, options) : null;
+    }
+
+    /// <summary>Makes a buffer; may reclaim, never waits, never kills.</summary>
+    /// <param name="bytes">Its size, 1 to <see cref="MaxBufferBytes"/>; what is really given is charged.</param>
+    /// <param name="options">Alignment, and whether it must be zero.</param>
+    /// <param name="flags">What the charge may do.</param>
+    /// <returns>
+    /// The buffer: its content is zero unless the options say otherwise. Dispose it to give the memory back.
+    /// </returns>
+    /// <exception cref="ArgumentOutOfRangeException">The size or the alignment is out of range.</exception>
+    /// <exception cref="MemoryLimitExceededException">Refused; nothing was charged or allocated.</exception>
+    /// <exception cref="ObjectDisposedException">The member has exited.</exception>
+    /// <exception cref="OomKilledException">The member was killed.</exception>
+    /// <exception cref="InsufficientMemoryException">The operating system has none left.</exception>
+    public MemoryBuffer Allocate(
+        long bytes, MemoryBufferOptions options = default, ChargeFlags flags = ChargeFlags.None)
+    {
+        BufferArena arena = ArenaFor(bytes, options, out long given);
+        if (!GrewNow(arena, given))
+        {
+            arena.Charge.Grow(given, flags);
+        }
+
+        return Rent(arena, bytes, given, options);
+    }
+
+    /// <summary>Makes a buffer; may reclaim, waits and kills as <see cref="ChargeAsync"/> does.</summary>
+    /// <param name="bytes">Its size, 1 to <see cref="MaxBufferBytes"/>; what is really given is charged.</param>
+    /// <param name="options">Alignment, and whether it must be zero.</param>
+    /// <param name="flags">What the charge may do.</param>
+    /// <param name="cancellationToken">Gives up; nothing is charged then.</param>
+    /// <returns>The buffer; see <see cref="Allocate"/>.</returns>
+    /// <exception cref="ArgumentOutOfRangeException">The size or the alignment is out of range.</exception>
+    /// <exception cref="MemoryLimitExceededException">Refused; nothing was charged or allocated.</exception>
+    /// <exception cref="ObjectDisposedException">The member has exited.</exception>
+    /// <exception cref="OomKilledException">The member was killed.</exception>
+    /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
+    /// <exception cref="InsufficientMemoryException">The operating system has none left.</exception>
+    public async ValueTask<MemoryBuffer> AllocateAsync(
+        long bytes,
+        MemoryBufferOptions options = default,
+        ChargeFlags flags = ChargeFlags.None,
+        CancellationToken cancellationToken = default)
+    {
+        BufferArena arena = ArenaFor(bytes, options, out long given);
+        await arena.Charge.GrowAsync(given, flags, cancellationToken).ConfigureAwait(false);
+        return Rent(arena, bytes, given, options);
+    }
+
+    private static bool GrewNow(BufferArena arena, long given)
+    {
+        bool grew = arena.Charge.TryGrow(given);
+        if (!grew)
+        {
+            // A lease that was taken meanwhile refuses as well, but not for want of room.
+            arena.ThrowIfTaken();
+        }
+
+        return grew;
+    }
+
+    private static MemoryBuffer Rent(BufferArena arena, long bytes, long given, MemoryBufferOptions options)
+    {
+        BufferBlock block = default;
+        try
+        {
+            nint address = arena.Rent(bytes, options.CheckedAlignment, out BufferSlab? slab, out bool isZero);
+            block = new BufferBlock(address, given, slab);
+            var buffer = new MemoryBuffer(arena, block, bytes);
+            if (!isZero && !options.Uninitialized)
+            {
+                buffer.GetSpan().Clear();
+            }
+
+            return buffer;
+        }
+        catch (OutOfMemoryException)
+        {
+            // No address space, or no object for the buffer.
+            if (block.Address != 0)
+            {
+                arena.Free(block);
+            }
+
+            arena.Charge.Shrink(given);
+            throw;
+        }
+    }
+
+    private BufferArena ArenaFor(long bytes, MemoryBufferOptions options, out long given)
+    {
+        if (bytes is < 1 or > MaxBufferBytes)
+        {
+            throw new ArgumentOutOfRangeException(
+                nameof(bytes), bytes, $"A buffer must have between 1 and {MaxBufferBytes} bytes.");
+        }
+
+        given = BufferArena.GivenFor(bytes, options.CheckedAlignment);
+        BufferArena arena = Volatile.Read(ref _arena) ?? NewArena();
+        arena.ThrowIfTaken();
+        return arena;
+    }
+
+    private BufferArena NewArena()
+    {
+        ObjectDisposedException.ThrowIf(IsExited, this);
+        var fresh = new BufferArena(this);
+        if (Interlocked.CompareExchange(ref _arena, fresh, null) is { } other)
+        {
+            return other;
+        }
+
+        try
+        {
+            Space.AddReapable(fresh);
+        }
+        catch (OomKilledException)
+        {
+            fresh.Close();
+            throw;
+        }
+
+        // An exit before the arena could be seen did not close it; one after it does.
+        if (IsExited)
+        {
+            fresh.Close();
+        }
+
+        return fresh;
+    }
+}

@@ -1,0 +1,72 @@
+// Buffers on real threads: renting and disposing while the reaper or the exit takes everything.
+
+namespace MemoryGroups.Tests;
+
+public sealed class MemoryBufferRaceTests
+{
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Buffers_rented_and_disposed_while_all_is_taken_leave_nothing_behind(bool byReaper)
+    {
+        for (int round = 0; round < 200; round++)
+        {
+            var time = new VirtualTime();
+            using var root = new MemoryRoot(new MemoryRootOptions
+            {
+                TimeProvider = time,
+                OomReserveBytes = 0,
+                PostHook = static item => item.Execute(),
+            });
+            MemoryMember member = root.CreateGroup("tenant").CreateMember("query");
+            member.Allocate(100).Dispose();
+            using var start = new Barrier(3);
+            Task<int>[] users = [.. Enumerable.Range(0, 2).Select(
+                seed => Task.Run(() => UseUntilTaken(member, new Random((round * 2) + seed), start)))];
+
+            start.SignalAndWait();
+            if (byReaper)
+            {
+                await root.OomKiller.KillNowAsync();
+                time.Advance(TimeSpan.FromSeconds(3));
+            }
+            else
+            {
+                member.Dispose();
+            }
+
+            await Task.WhenAll(users);
+            member.Dispose();
+            Assert.Equal((0, 0), (root.UsageLower, root.BooksErrorCount));
+            Assert.Equal(0, root.BufferFaults.Leaks);
+        }
+    }
+
+    private static int UseUntilTaken(MemoryMember member, Random random, Barrier start)
+    {
+        var live = new List<MemoryBuffer>();
+        start.SignalAndWait();
+        int rented = 0;
+        try
+        {
+            while (true)
+            {
+                MemoryBuffer buffer = member.Allocate(1 + random.Next(random.Next(100_000)));
+                live.Add(buffer);
+                buffer.Write(0, [1]);
+                rented++;
+                if (live.Count > 20)
+                {
+                    int index = random.Next(live.Count);
+                    live[index].Dispose();
+                    live.RemoveAt(index);
+                }
+            }
+        }
+        catch (Exception taken) when (taken is ObjectDisposedException or OomKilledException)
+        {
+            live.ForEach(static buffer => buffer.Dispose());
+            return rented;
+        }
+    }
+}
