@@ -1,0 +1,72 @@
+// A memory pool that charges what it hands out; array-backed, so sockets and pipes take it.
+//
+// Must stay true: a rented memory is charged until its owner is disposed, once; a refused rent leaves nothing behind.
+using System.Buffers;
+
+namespace MemoryGroups;
+
+/// <summary>A <see cref="MemoryPool{T}"/> whose memory is charged to a member while it is rented.</summary>
+/// <remarks>
+/// For <see cref="System.IO.Stream"/> adapters, pipes and servers. Its memory is backed by managed arrays of the shared
+/// pool; native memory that the reaper can take is <see cref="MemoryMember.Allocate"/>. Thread safety: all members may
+/// be used from any thread.
+/// </remarks>
+public sealed class ChargedMemoryPool : MemoryPool<byte>
+{
+    private const int DefaultSize = 4096;
+
+    private readonly ChargedArrayPool<byte> _arrays;
+    private bool _disposed;
+
+    /// <summary>Makes a pool.</summary>
+    /// <param name="member">Who is charged.</param>
+    /// <exception cref="ArgumentNullException"><paramref name="member"/> is null.</exception>
+    /// <exception cref="ObjectDisposedException">The member has exited.</exception>
+    public ChargedMemoryPool(MemoryMember member) => _arrays = new ChargedArrayPool<byte>(member);
+
+    /// <summary>Who is charged.</summary>
+    public MemoryMember Member => _arrays.Member;
+
+    /// <summary>What the memory that is out is charged, in bytes.</summary>
+    public long RentedBytes => _arrays.RentedBytes;
+
+    /// <summary>The largest memory, in bytes: <see cref="Array.MaxLength"/>.</summary>
+    public override int MaxBufferSize => Array.MaxLength;
+
+    /// <summary>Hands out memory; may reclaim, never waits, never kills.</summary>
+    /// <param name="minBufferSize">How many bytes at least, 0 or more; -1, the default, is 4096.</param>
+    /// <returns>Dispose it to return the memory; disposing twice is harmless.</returns>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="minBufferSize"/> is out of range.</exception>
+    /// <exception cref="MemoryLimitExceededException">Refused; nothing was charged or handed out.</exception>
+    /// <exception cref="OomKilledException">The member was killed.</exception>
+    /// <exception cref="ObjectDisposedException">The pool is disposed, or its member has exited.</exception>
+    public override IMemoryOwner<byte> Rent(int minBufferSize = -1)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(minBufferSize, -1);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(minBufferSize, MaxBufferSize);
+        ObjectDisposedException.ThrowIf(Volatile.Read(ref _disposed), this);
+        return new Rented(this, _arrays.Rent(minBufferSize < 0 ? DefaultSize : minBufferSize));
+    }
+
+    /// <inheritdoc/>
+    protected override void Dispose(bool disposing)
+    {
+        Volatile.Write(ref _disposed, true);
+        _arrays.Dispose();
+    }
+
+    private sealed class Rented(ChargedMemoryPool pool, byte[] array) : IMemoryOwner<byte>
+    {
+        private byte[]? _array = array;
+
+        public Memory<byte> Memory => _array ?? throw new ObjectDisposedException(nameof(IMemoryOwner<>));
+
+        public void Dispose()
+        {
+            if (Interlocked.Exchange(ref _array, null) is { } array)
+            {
+                pool._arrays.Return(array);
+            }
+        }
+    }
+}
