@@ -61,8 +61,8 @@ public sealed class MemoryCharge : IDisposable
     public void Grow(long bytes, ChargeFlags flags = ChargeFlags.None)
     {
         MemoryMember.ThrowIfOutOfRange(bytes);
-        ObjectDisposedException.ThrowIf(Volatile.Read(ref _bytes) == Disposed, this);
-        MemberBooks books = _member.Books;
+        ObjectDisposedException.ThrowIf(IsDisposed, this);
+        MemberBooks books = Member.Books;
         MemoryMember.ChargeTo(books, bytes, flags);
         ObjectDisposedException.ThrowIf(!Keep(books, bytes), this);
     }
