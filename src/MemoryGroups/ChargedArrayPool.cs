@@ -55,7 +55,7 @@ public sealed class ChargedArrayPool<T> : ArrayPool<T>, IDisposable
         return Take(minimumLength, expected);
     }
 
-    /// <summary>Hands out an array; may reclaim, waits and kills as <see cref="MemoryMember.ChargeAsync"/> does.</summary>
+    /// <summary>Hands out an array; waits and kills as <see cref="MemoryMember.ChargeAsync"/> does.</summary>
     /// <param name="minimumLength">How many elements at least, 0 or more.</param>
     /// <param name="flags">What the charge may do.</param>
     /// <param name="cancellationToken">Gives up; nothing is charged then.</param>

@@ -58,7 +58,8 @@ internal static class ProtocolMutants
             "no margin re-check",
             new Replacement(
                 Contest,
-                "        _root.Stocks.DrainAll(_group);\n        if (_request.FitsIn(_group) || _request.IsImpossible)\n",
+                "        _root.Stocks.DrainAll(_group);\n"
+                + "        if (_request.FitsIn(_group) || _request.IsImpossible)\n",
                 "        _root.Stocks.DrainAll(_group);\n        if (false)\n")),
         new(
             "mark after trylock",
