@@ -177,10 +177,7 @@ public sealed class OomControl
             CountLocked(top, ref readers);
         }
 
-        foreach (TaskCompletionSource reader in readers ?? [])
-        {
-            reader.TrySetResult();
-        }
+        readers?.ForEach(static reader => reader.TrySetResult());
     }
 
     // The group is going away: each registration is raised a last time so that readers wake (M51).

@@ -164,10 +164,7 @@ internal sealed class StockLedger
             }
         }
 
-        foreach (UsageCounter counter in crossed ?? [])
-        {
-            counter.CheckThresholds();
-        }
+        crossed?.ForEach(static counter => counter.CheckThresholds());
 
         if (drained > 0)
         {
