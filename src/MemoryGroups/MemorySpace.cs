@@ -24,6 +24,8 @@ public sealed class MemorySpace
     private readonly List<MemoryMember> _members = [];
     private readonly HashSet<ReapableMemory> _reapables = new(ReferenceEqualityComparer.Instance);
     private MemoryMember? _owner;
+    private OomReport? _report;
+    private OomReportBuilder? _draft;
     private int _shared;
     private int _pins;
     private bool _isVictim;
@@ -79,8 +81,13 @@ public sealed class MemorySpace
 
     internal bool IsGone => Volatile.Read(ref _owner) is null;
 
-    // Guarded by the root's guard: set when it becomes a victim, for the report's outcome.
-    internal OomReport? Report { get; set; }
+    // Set when it becomes a victim, and replaced under OomReports' gate when its outcome is known. Built when it is
+    // first asked for: so not under a lock.
+    internal OomReport? Report
+    {
+        get => Volatile.Read(ref _report) ?? Volatile.Read(ref _draft)?.Report;
+        set => Volatile.Write(ref _report, value);
+    }
 
     // When that was, on the clock that never jumps: the report's own time is for people.
     internal long ReportedAt { get; set; }
@@ -166,6 +173,12 @@ public sealed class MemorySpace
             _reapables.Clear();
             return all;
         }
+    }
+
+    internal void Draft(MemoryRoot root, OomReportBuilder report)
+    {
+        report.Number(root);
+        Volatile.Write(ref _draft, report);
     }
 
     internal void NoteReaped(bool whole) => Volatile.Write(ref _isReaped, whole);

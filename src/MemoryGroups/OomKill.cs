@@ -8,7 +8,8 @@
 //             away
 //   sharers   every other member of the same space is killed too; one that may not be killed makes the space unreapable
 //   reaper    queued last
-// All of it under the kill lock, none of it user code. The report is built afterwards, outside every lock.
+// All of it under the kill lock, none of it user code. The report is built afterwards, outside every lock; only what
+// the kill is about to change is noted before it (OomReportBuilder).
 namespace MemoryGroups;
 
 internal sealed class OomKill(OomRequest request, MemoryGroup group, string why)
@@ -27,19 +28,21 @@ internal sealed class OomKill(OomRequest request, MemoryGroup group, string why)
 
     internal long Score(MemoryMember member) => OomPolicy.LinearScore(member, ScaleBytes);
 
-    // Null when the candidate cannot be a victim any more.
-    internal OomReport? Execute(OomCandidate candidate)
+    // False when the candidate cannot be a victim any more.
+    internal bool Execute(OomCandidate candidate)
     {
         MemoryMember victim = candidate.Member;
         OomReportBuilder builder = OomReportBuilder.Before(this, candidate, why);
-        if (!TrySend(candidate, builder.Build))
+        if (!TrySend(candidate, space => space.Draft(_root, builder)))
         {
-            return null;
+            return false;
         }
 
         _decided.Add(victim.Space);
         if (WholeGroupToKill(victim) is { } whole)
         {
+            // Before the others go, too: the report tells of the moment of the decision.
+            OomReport report = victim.Space.Report!;
             int before = _killed.Count;
             whole.Events.Raise(MemoryEvent.OomGroupKill);
             OomCandidates.Walk(whole, member =>
@@ -47,14 +50,14 @@ internal sealed class OomKill(OomRequest request, MemoryGroup group, string why)
                 if (member.OomScoreAdjustment > MemoryMember.NeverKill)
                 {
                     var also = new OomCandidate(member, Score(member), $"'{whole.Path}' is killed as a whole");
-                    TrySend(also, () => victim.Space.Report! with { Outcome = OomOutcome.InFlight });
+                    TrySend(also, space => space.Report = report with { Outcome = OomOutcome.InFlight });
                 }
             });
             string[] all = [victim.Path, .. _killed.Skip(before)];
-            _root.Reports.Amend(victim.Space, report => report with { Killed = all });
+            _root.Reports.Amend(victim.Space, known => known with { Killed = all });
         }
 
-        return victim.Space.Report;
+        return true;
     }
 
     // After every lock: reports wake people.
@@ -99,7 +102,7 @@ internal sealed class OomKill(OomRequest request, MemoryGroup group, string why)
         }
     }
 
-    private bool TrySend(OomCandidate candidate, Func<OomReport> report)
+    private bool TrySend(OomCandidate candidate, Action<MemorySpace> setReport)
     {
         MemorySpace space = candidate.Member.Space;
         using (_root.EnterGuard())
@@ -115,7 +118,7 @@ internal sealed class OomKill(OomRequest request, MemoryGroup group, string why)
 
         // Before the kill is sent: the victim's exception carries it.
         space.ReportedAt = _root.TimeProvider.GetTimestamp();
-        space.Report = report();
+        setReport(space);
         _killed.Add(candidate.Member.Path);
         Probe.At(_root, ProbePoint.VictimChosen, candidate.Member);
         (space.Owner ?? candidate.Member).Group.Events.Raise(MemoryEvent.OomKill);

@@ -128,17 +128,20 @@ public sealed class OomKiller
         }
 
         var kill = new OomKill(request, _root, "asked for by an administrator");
+        OomCandidate? worst = null;
+        bool killed = false;
         try
         {
-            return IsDisabled || VictimSearch.Worst(_root, kill.ScaleBytes) is not { } worst
-                ? null
-                : kill.Execute(worst);
+            worst = IsDisabled ? null : VictimSearch.Worst(_root, kill.ScaleBytes);
+            killed = worst is { } found && kill.Execute(found);
         }
         finally
         {
             KillLock.Release();
             kill.Publish();
         }
+
+        return killed ? worst!.Value.Member.Space.Report : null;
     }
 
     // For the holder of the group's OOM lock, who is neither queued nor marked.
@@ -259,7 +262,7 @@ public sealed class OomKiller
         foreach (OomCandidate candidate in ranking ?? [])
         {
             if (candidate.Member is { } member && member.Group.IsWithin(kill.Group) && OomCandidates.IsEligible(member)
-                && kill.Execute(candidate) is not null)
+                && kill.Execute(candidate))
             {
                 return OomVerdict.Retry;
             }
@@ -269,7 +272,7 @@ public sealed class OomKiller
         bool policySpoke = ranking is not null && OomControl.PolicyFor(kill.Group) is not null;
         while (!policySpoke && VictimSearch.Worst(kill.Group, kill.ScaleBytes) is { } worst)
         {
-            if (kill.Execute(worst) is not null)
+            if (kill.Execute(worst))
             {
                 return OomVerdict.Retry;
             }

@@ -1,7 +1,12 @@
-// Gathers a report: the state before the kill, then who was killed.
+// Gathers a report: what must be known from before the kill at once, the rest when the report is first asked for.
 //
-// The excerpts are taken before the kill is sent, because afterwards the victim's bytes are on their way home and the
-// numbers would no longer explain the decision. Nothing of ours is locked except the kill lock.
+// The kill should not wait for its own description. But after it the victim's bytes are on their way home, and numbers
+// taken then would no longer explain the decision. What they can change is known: the victim's own row, and the usage
+// of its group and those above. These are taken before the kill is sent, which is O(depth); all other groups and
+// members are looked at afterwards, by whoever asks first: the killer after the kill lock, or the victim that throws.
+// How wrong at most: what others charge, or sharers elsewhere return, between the kill and the look is in the excerpt.
+//
+// Must stay true: one report for each builder, whoever asks. Nothing of ours is locked while it is built.
 namespace MemoryGroups;
 
 internal sealed class OomReportBuilder
@@ -12,62 +17,86 @@ internal sealed class OomReportBuilder
     private readonly OomKill _kill;
     private readonly OomCandidate _candidate;
     private readonly string _why;
-    private readonly long _usage;
-    private readonly long _victimUsage;
-    private readonly int _candidates;
-    private readonly List<OomReportGroup> _groups;
-    private readonly List<OomReportScore> _scores;
+    private readonly OomReportScore _victim;
+    private readonly List<(MemoryGroup Group, long Usage)> _path = [];
+    private long _number;
+    private DateTimeOffset _time;
+    private OomReport? _report;
 
     private OomReportBuilder(OomKill kill, OomCandidate candidate, string why)
     {
         _kill = kill;
         _candidate = candidate;
         _why = why;
-        _usage = kill.Group.Usage;
-        _victimUsage = candidate.Member.Space.Usage;
-        _groups = LargestGroups(kill.Group);
-        (_scores, _candidates) = HighestScores(kill, candidate.Member);
+        MemoryMember victim = candidate.Member;
+        _victim = new OomReportScore(
+            victim.Path, victim.Space.Usage, victim.OomScoreAdjustment, kill.Score(victim));
+        for (MemoryGroup? at = victim.Group; at is not null; at = at.Parent)
+        {
+            _path.Add((at, at.Usage));
+        }
     }
+
+    internal OomReport Report =>
+        Volatile.Read(ref _report) ?? Interlocked.CompareExchange(ref _report, Build(), null) ?? _report;
 
     internal static OomReportBuilder Before(OomKill kill, OomCandidate candidate, string why) =>
         new(kill, candidate, why);
 
-    internal OomReport Build()
+    // The kill is decided: from here on the report has a number.
+    internal void Number(MemoryRoot root) =>
+        (_number, _time) = (root.Reports.NextNumber(), root.TimeProvider.GetUtcNow());
+
+    private OomReport Build()
     {
         OomRequest request = _kill.Request;
-        MemoryRoot root = request.Root;
+        List<OomReportScore> scores = HighestScores(out int candidates);
         return new OomReport
         {
-            Number = root.Reports.NextNumber(),
-            Time = root.TimeProvider.GetUtcNow(),
+            Number = _number,
+            Time = _time,
             AskerPath = request.Asker?.Path ?? string.Empty,
             RequestedBytes = request.Bytes,
             Flags = request.Flags,
             WaitedMilliseconds = request.Waited.TotalMilliseconds,
             RefusingGroup = _kill.Group.Path,
             LimitBytes = _kill.Group.Counter.Limit,
-            UsageBytes = _usage,
-            VictimPath = _candidate.Member.Path,
+            UsageBytes = UsageOf(_kill.Group),
+            VictimPath = _victim.Path,
             VictimGroup = _candidate.Member.Group.Path,
-            VictimUsageBytes = _victimUsage,
+            VictimUsageBytes = _victim.UsageBytes,
             VictimScore = _candidate.Score,
             Reason = $"{_why}; {_candidate.Reason}",
-            Killed = [_candidate.Member.Path],
+            Killed = [_victim.Path],
             Tried = [.. request.Tried],
-            Groups = _groups,
-            Scores = _scores,
-            Candidates = _candidates,
+            Groups = LargestGroups(),
+            Scores = scores,
+            Candidates = candidates,
         };
     }
 
-    private static List<OomReportGroup> LargestGroups(MemoryGroup top)
+    private long UsageOf(MemoryGroup group)
     {
+        foreach ((MemoryGroup above, long usage) in _path)
+        {
+            if (above == group)
+            {
+                return usage;
+            }
+        }
+
+        return group.Usage;
+    }
+
+    private List<OomReportGroup> LargestGroups()
+    {
+        MemoryGroup top = _kill.Group;
         var largest = new PriorityQueue<MemoryGroup, long>();
         var walk = new Queue<MemoryGroup>();
         walk.Enqueue(top);
         while (walk.TryDequeue(out MemoryGroup? group))
         {
-            largest.Enqueue(group, group == top ? long.MaxValue : group.Usage);
+            largest.Enqueue(group, group == top ? long.MaxValue : UsageOf(group));
             if (largest.Count > MostGroups)
             {
                 largest.Dequeue();
@@ -87,39 +116,44 @@ internal sealed class OomReportBuilder
             .. largest.UnorderedItems
                 .Select(static item => item.Element)
                 .OrderBy(static group => group.Path, StringComparer.Ordinal)
-                .Select(static group => new OomReportGroup(
-                    group.Path, group.Usage, group.Root.Stocks.HeldIn(group), group.Counter.Limit, group.Low)),
+                .Select(group => new OomReportGroup(
+                    group.Path, UsageOf(group), group.Root.Stocks.HeldIn(group), group.Counter.Limit, group.Low)),
         ];
     }
 
-    private static (List<OomReportScore> Highest, int Count) HighestScores(OomKill kill, MemoryMember victim)
+    // One row for each space; the victim's is the victim, from before.
+    private List<OomReportScore> HighestScores(out int candidates)
     {
         var highest = new PriorityQueue<MemoryMember, long>();
-        int count = 0;
-        var spaces = new HashSet<MemorySpace>();
-        OomCandidates.Walk(kill.Group, member =>
+        int count = 1;
+        var shared = new HashSet<MemorySpace>();
+        OomCandidates.Walk(_kill.Group, member =>
         {
-            // One row for each space; the victim's is the victim.
-            bool isOther = member.Space == victim.Space && member != victim;
-            if (!isOther && OomCandidates.IsEligible(member) && spaces.Add(member.Space))
+            MemorySpace space = member.Space;
+            if (space == _candidate.Member.Space || !OomCandidates.IsEligible(member)
+                || (space.IsShared && !shared.Add(space)))
             {
-                count++;
-                highest.Enqueue(member, member == victim ? long.MaxValue : kill.Score(member));
-                if (highest.Count > MostScores)
-                {
-                    highest.Dequeue();
-                }
+                return;
+            }
+
+            count++;
+            highest.Enqueue(member, _kill.Score(member));
+            if (highest.Count == MostScores)
+            {
+                highest.Dequeue();
             }
         });
+        candidates = count;
         return
-        ([
+        [
             .. highest.UnorderedItems
                 .Select(item => new OomReportScore(
                     item.Element.Path,
                     item.Element.Space.Usage,
                     item.Element.OomScoreAdjustment,
-                    kill.Score(item.Element)))
+                    _kill.Score(item.Element)))
+                .Append(_victim)
                 .OrderByDescending(static score => score.Score),
-        ], count);
+        ];
     }
 }

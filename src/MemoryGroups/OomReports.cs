@@ -74,11 +74,12 @@ public sealed class OomReports
     // The report that the victim carries: the victim may be gone already, and then it has its outcome.
     internal void Add(MemorySpace victim)
     {
-        OomReport report;
+        // It may be built by this look; the one under the gate finds it, or its successor.
+        OomReport report = victim.Report!;
         Channel<OomReport>[] watchers;
         lock (_gate)
         {
-            report = victim.Report!;
+            report = victim.Report ?? report;
             _newestLast.Add(report);
             if (_newestLast.Count > Capacity)
             {
@@ -98,6 +99,8 @@ public sealed class OomReports
 
     internal void Conclude(MemorySpace space, OomOutcome outcome)
     {
+        // As in Add: built before the gate.
+        _ = space.Report;
         lock (_gate)
         {
             if (space.Report is not { Outcome: OomOutcome.InFlight } report)

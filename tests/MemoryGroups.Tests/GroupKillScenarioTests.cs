@@ -106,7 +106,7 @@ public sealed class GroupKillScenarioTests
         var kill = new OomKill(request, refusing, "a test");
         Assert.True(moved.MoveTo(elsewhere));
 
-        Assert.Null(kill.Execute(new OomCandidate(moved, 1000, "a test")));
+        Assert.False(kill.Execute(new OomCandidate(moved, 1000, "a test")));
 
         Assert.Equal((false, false, false), (moved.IsKilled, neighbour.IsKilled, stayed.IsKilled));
         Assert.False(moved.Space.IsVictim);

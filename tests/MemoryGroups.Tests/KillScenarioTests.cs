@@ -166,7 +166,7 @@ public sealed class KillScenarioTests
         var candidate = new OomCandidate(gone, 1000, "a test");
         gone.Dispose();
 
-        Assert.Null(kill.Execute(candidate));
+        Assert.False(kill.Execute(candidate));
 
         Assert.Equal(0, tenant.Events.Current.OomKill);
         Assert.Equal(0, world.Root.OomKiller.VictimsInFlight);
