@@ -8,23 +8,17 @@ namespace MemoryGroups;
 
 public partial class MemoryGroup
 {
-    private const int Inherit = int.MinValue;
-
-    private long _min;
-    private long _low;
     private long _high;
-    private long _softLimit;
     private TimeSpan _waitTimeout;
-    private BackgroundReclaim? _toHigh;
-    private int _adjustment;
+    private RareSettings? _rare;
 
     /// <summary>Never reclaimed below this, even if somebody is killed for it. 0 or more; default 0.</summary>
     /// <exception cref="ArgumentOutOfRangeException">Negative.</exception>
     /// <exception cref="InvalidOperationException">Set on the root.</exception>
     public long Min
     {
-        get => Volatile.Read(ref _min);
-        set => Volatile.Write(ref _min, CheckedLimit(value, nameof(Min)));
+        get => Volatile.Read(ref _rare)?.Min ?? 0;
+        set => Rare.Min = CheckedLimit(value, nameof(Min));
     }
 
     /// <summary>Reclaimed below this only when nothing else can be. 0 or more; default 0.</summary>
@@ -32,8 +26,8 @@ public partial class MemoryGroup
     /// <exception cref="InvalidOperationException">Set on the root.</exception>
     public long Low
     {
-        get => Volatile.Read(ref _low);
-        set => Volatile.Write(ref _low, CheckedLimit(value, nameof(Low)));
+        get => Volatile.Read(ref _rare)?.Low ?? 0;
+        set => Rare.Low = CheckedLimit(value, nameof(Low));
     }
 
     /// <summary>
@@ -55,8 +49,7 @@ public partial class MemoryGroup
             if (Usage > High)
             {
                 // Else an idle group would keep what it has until its next charge.
-                _toHigh ??= new BackgroundReclaim(this);
-                _toHigh.Start();
+                Rare.ReclaimToHigh(this);
             }
         }
     }
@@ -81,8 +74,8 @@ public partial class MemoryGroup
     /// <exception cref="InvalidOperationException">Set on the root.</exception>
     public long SoftLimit
     {
-        get => Volatile.Read(ref _softLimit);
-        set => Volatile.Write(ref _softLimit, CheckedLimit(value, nameof(SoftLimit)));
+        get => Volatile.Read(ref _rare)?.SoftLimit ?? long.MaxValue;
+        set => Rare.SoftLimit = CheckedLimit(value, nameof(SoftLimit));
     }
 
     /// <summary>How long a charge of this group's members waits at most; infinite only when said so.</summary>
@@ -103,9 +96,13 @@ public partial class MemoryGroup
     /// <exception cref="ArgumentOutOfRangeException">Out of range.</exception>
     public int? OomScoreAdjustment
     {
-        get => Volatile.Read(ref _adjustment) is var own && own == Inherit ? null : own;
-        set => Volatile.Write(ref _adjustment, value is { } given ? MemoryMember.CheckedAdjustment(given) : Inherit);
+        get => Volatile.Read(ref _rare)?.Adjustment;
+        set => Rare.Adjustment = value is { } given ? MemoryMember.CheckedAdjustment(given) : null;
     }
+
+    // Made when one of them is first set.
+    private RareSettings Rare =>
+        Volatile.Read(ref _rare) ?? Interlocked.CompareExchange(ref _rare, new RareSettings(), null) ?? _rare;
 
     // The nearest that is set, from here upwards.
     internal int InheritedAdjustment

@@ -1,4 +1,4 @@
-// What can be watched of a group besides its events: peaks, thresholds and pressure.
+// What can be watched of a group: events, peaks, thresholds and pressure.
 //
 // Each is made when it is first asked for: most groups live and die without anybody looking.
 // Must stay true: when the group is closed every signal registered here is raised a last time (M51).
@@ -6,9 +6,7 @@ namespace MemoryGroups;
 
 public partial class MemoryGroup
 {
-    private UsagePeaks? _peaks;
-    private UsageThresholds? _thresholds;
-    private MemoryPressure? _pressure;
+    private Watched? _watched;
 
     // Guarded by the root's guard: members of the subtree that are neither exited nor frozen, and those of them that
     // are stalled; see MemoryPressure.
@@ -25,27 +23,26 @@ public partial class MemoryGroup
         {
             // The mark first: a reader that opens and resets in between replaces it, but not before _peaks is there.
             long mark = Counter.Peak;
-            return Volatile.Read(ref _peaks)?.Own.Bytes ?? mark;
+            return Volatile.Read(ref _watched)?.Peaks?.Own.Bytes ?? mark;
         }
     }
 
+    /// <summary>Event counters.</summary>
+    public MemoryEvents Events => Volatile.Read(ref _watched)?.Events ?? WatchedNow.EventsOf(this);
+
     /// <summary>Signals for usage that crosses a size.</summary>
-    public UsageThresholds Thresholds =>
-        Volatile.Read(ref _thresholds)
-        ?? Interlocked.CompareExchange(ref _thresholds, new UsageThresholds(this), null)
-        ?? _thresholds;
+    public UsageThresholds Thresholds => WatchedNow.ThresholdsOf(this);
 
     /// <summary>How hard memory is to get here: signals by level, and the time that was lost.</summary>
-    public MemoryPressure Pressure =>
-        Volatile.Read(ref _pressure)
-        ?? Interlocked.CompareExchange(ref _pressure, new MemoryPressure(this), null)
-        ?? _pressure;
+    public MemoryPressure Pressure => Volatile.Read(ref _watched)?.Pressure ?? WatchedNow.PressureOf(this);
 
     // Null while nobody has asked for it and nothing has stalled.
-    internal MemoryPressure? KnownPressure => Volatile.Read(ref _pressure);
+    internal MemoryPressure? KnownPressure => Volatile.Read(ref _watched)?.Pressure;
 
-    private UsagePeaks Peaks =>
-        Volatile.Read(ref _peaks) ?? Interlocked.CompareExchange(ref _peaks, new UsagePeaks(this), null) ?? _peaks;
+    private UsagePeaks Peaks => WatchedNow.PeaksOf(this);
+
+    private Watched WatchedNow =>
+        Volatile.Read(ref _watched) ?? Interlocked.CompareExchange(ref _watched, new Watched(), null) ?? _watched;
 
     /// <summary>
     /// Sets <see cref="PeakUsage"/> to the usage now. Readers of <see cref="OpenPeak"/> keep theirs.
@@ -69,7 +66,37 @@ public partial class MemoryGroup
 
     private void TakeWatchersLocked(List<MemorySignal> into)
     {
-        _thresholds?.TakeAllLocked(into);
-        _pressure?.TakeAllLocked(into);
+        Watched? watched = Volatile.Read(ref _watched);
+        watched?.Thresholds?.TakeAllLocked(into);
+        watched?.Pressure?.TakeAllLocked(into);
+    }
+
+    // One object for all of them: a group that nobody looks at has none. Each part is made once, whoever asks.
+    private sealed class Watched
+    {
+        private MemoryEvents? _events;
+        private UsagePeaks? _peaks;
+        private UsageThresholds? _thresholds;
+        private MemoryPressure? _pressure;
+
+        internal MemoryEvents? Events => Volatile.Read(ref _events);
+
+        internal UsagePeaks? Peaks => Volatile.Read(ref _peaks);
+
+        internal UsageThresholds? Thresholds => Volatile.Read(ref _thresholds);
+
+        internal MemoryPressure? Pressure => Volatile.Read(ref _pressure);
+
+        internal MemoryEvents EventsOf(MemoryGroup group) =>
+            Events ?? Interlocked.CompareExchange(ref _events, new MemoryEvents(group), null) ?? _events;
+
+        internal UsagePeaks PeaksOf(MemoryGroup group) =>
+            Peaks ?? Interlocked.CompareExchange(ref _peaks, new UsagePeaks(group), null) ?? _peaks;
+
+        internal UsageThresholds ThresholdsOf(MemoryGroup group) =>
+            Thresholds ?? Interlocked.CompareExchange(ref _thresholds, new UsageThresholds(group), null) ?? _thresholds;
+
+        internal MemoryPressure PressureOf(MemoryGroup group) =>
+            Pressure ?? Interlocked.CompareExchange(ref _pressure, new MemoryPressure(group), null) ?? _pressure;
     }
 }

@@ -19,7 +19,6 @@ public partial class MemoryGroup : IDisposable, IRosterItem
     private long _knownBatch;
     private int _knownVersion = -1;
     private bool _closed;
-    private MemoryEvents? _events;
     private OomControl? _oom;
     private GroupStock? _stock;
 
@@ -30,12 +29,8 @@ public partial class MemoryGroup : IDisposable, IRosterItem
         Root = parent?.Root ?? root ?? (MemoryRoot)this;
         Depth = parent is null ? 0 : parent.Depth + 1;
         Counter = new UsageCounter(this, parent?.Counter, options.Max);
-        _min = options.Min;
-        _low = options.Low;
         _high = options.High;
-        _softLimit = options.SoftLimit;
-        _adjustment = options.OomScoreAdjustment ?? Inherit;
-        OwnBatchBytes = options.BatchBytes;
+        _rare = RareSettings.From(options);
         _waitTimeout = options.WaitTimeout ?? parent?.WaitTimeout ?? MemoryRootOptions.DefaultWaitTimeout;
 
         // Copied at birth, not looked up later: a parent that changes its mind does not change its children's (M18).
@@ -92,10 +87,6 @@ public partial class MemoryGroup : IDisposable, IRosterItem
         ?? Interlocked.CompareExchange(ref _oom, new OomControl(this, false, false), null)
         ?? _oom;
 
-    /// <summary>Event counters.</summary>
-    public MemoryEvents Events =>
-        Volatile.Read(ref _events) ?? Interlocked.CompareExchange(ref _events, new MemoryEvents(this), null) ?? _events;
-
     /// <summary>The groups directly below, in order of creation.</summary>
     public IReadOnlyList<MemoryGroup> Children => ChildRoster.ToList();
 
@@ -111,10 +102,6 @@ public partial class MemoryGroup : IDisposable, IRosterItem
 
     internal UsageCounter Counter { get; }
 
-    internal Roster<MemoryGroup> ChildRoster { get; } = new();
-
-    internal Roster<MemoryMember> MemberRoster { get; } = new();
-
     // Books of members that have moved elsewhere and still hold bytes here, or in a closed group below.
     internal ReadOnlySpan<MemberBooks> LeftBooks => Volatile.Read(ref _leftBooks);
 
@@ -122,7 +109,7 @@ public partial class MemoryGroup : IDisposable, IRosterItem
         Volatile.Read(ref _stock) ?? Interlocked.CompareExchange(ref _stock, new GroupStock(this), null) ?? _stock;
 
     // What the options said; the batch itself also depends on the limits.
-    internal long? OwnBatchBytes { get; }
+    internal long? OwnBatchBytes => _rare?.BatchBytes;
 
     // The batch follows the smallest limit on the path; found again after any limit of the tree changed.
     internal long BatchBytes
@@ -143,8 +130,12 @@ public partial class MemoryGroup : IDisposable, IRosterItem
     // Few members: each may keep a little stock in its cells although it uses next to nothing (MemberBooks.Quantum).
     internal bool MayStockSmallMembers(int cells) => MemberRoster.Count * cells <= 16 * GroupStock.Slots;
 
-    // Guarded by StockLedger's gate.
-    internal StockLinks StockLinks;
+    // Guarded by StockLedger's gate. Null while nobody below has ever held stock.
+    internal StockLinks? StockLinks;
+
+    // Changed under the root's guard, read without it.
+    internal Roster<MemoryGroup> ChildRoster;
+    internal Roster<MemoryMember> MemberRoster;
 
     // Guarded by the root's guard, down to AgedRequest; OomMarks and AgedRequest are read without it.
     internal OomLock OomLock;
@@ -287,8 +278,7 @@ public partial class MemoryGroup : IDisposable, IRosterItem
             }
 
             Volatile.Write(ref _closed, true);
-            Volatile.Write(ref _min, 0);
-            Volatile.Write(ref _low, 0);
+            _rare?.DropProtection();
             _oom?.TakeAllLocked(registered);
             TakeWatchersLocked(registered);
             RemoveReclaimersLocked();
@@ -329,7 +319,7 @@ public partial class MemoryGroup : IDisposable, IRosterItem
             signal.Raise();
         }
 
-        _events?.SignalChange();
+        Volatile.Read(ref _watched)?.Events?.SignalChange();
         Root.WaitQueue.WakeAll(this);
     }
 }

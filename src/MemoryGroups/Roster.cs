@@ -12,10 +12,12 @@ internal interface IRosterItem
     int RosterPlace { get; set; }
 }
 
-internal sealed class Roster<T>
+// A field of its owner and no object of its own: most groups have no members, or no children.
+internal struct Roster<T>
     where T : class, IRosterItem
 {
-    private T?[] _places = [];
+    // Null while nobody was ever added.
+    private T?[]? _places;
     private int _used;
     private int _live;
 
@@ -25,13 +27,13 @@ internal sealed class Roster<T>
 
     internal void AddLocked(T item)
     {
-        if (_used == _places.Length)
+        if (_places is null || _used == _places.Length)
         {
             Repack(Math.Max(4, 2 * _live));
         }
 
         item.RosterPlace = _used;
-        Volatile.Write(ref _places[_used], item);
+        Volatile.Write(ref _places![_used], item);
         _used++;
         Volatile.Write(ref _live, _live + 1);
     }
@@ -39,7 +41,7 @@ internal sealed class Roster<T>
     internal void RemoveLocked(T item)
     {
         int place = item.RosterPlace;
-        if (place >= _used || _places[place] != item)
+        if (place >= _used || _places![place] != item)
         {
             return;
         }
@@ -70,7 +72,7 @@ internal sealed class Roster<T>
     {
         var places = new T?[Math.Max(4, length)];
         int used = 0;
-        foreach (T? item in _places)
+        foreach (T? item in Read())
         {
             if (item is not null)
             {

@@ -49,8 +49,8 @@ internal enum StockRoom
     Ample,
 }
 
-// A group's place in the lists; guarded by the gate.
-internal struct StockLinks
+// A group's place in the lists; guarded by the gate. Made when something in its subtree first holds stock, and kept.
+internal sealed class StockLinks
 {
     internal StockHolder? Holders;
     internal MemoryGroup? Children;
@@ -133,7 +133,7 @@ internal sealed class StockLedger
             MemoryGroup at = top;
             while (true)
             {
-                while (at.StockLinks.Holders is { } holder)
+                while (at.StockLinks?.Holders is { } holder)
                 {
                     _moves.Begin();
                     Unlink(holder);
@@ -147,7 +147,7 @@ internal sealed class StockLedger
                     _moves.End();
                 }
 
-                if (at.StockLinks.Children is { } child)
+                if (at.StockLinks?.Children is { } child)
                 {
                     at = child;
                     continue;
@@ -176,7 +176,7 @@ internal sealed class StockLedger
 
     // A look without the gate, for those who only want to spare themselves a useless drain.
     internal static bool MayHaveStock(MemoryGroup top) =>
-        top.StockLinks is not { Holders: null, Children: null };
+        top.StockLinks is { } links && (links.Holders is not null || links.Children is not null);
 
     // Empties one holder; one that may not hold stock any more (a victim, closed books) is not opened again.
     internal void Remove(StockHolder holder)
@@ -205,12 +205,12 @@ internal sealed class StockLedger
             MemoryGroup? at = top;
             while (at is not null)
             {
-                for (StockHolder? holder = at.StockLinks.Holders; holder is not null; holder = holder.Next)
+                for (StockHolder? holder = at.StockLinks?.Holders; holder is not null; holder = holder.Next)
                 {
                     held += holder.Held;
                 }
 
-                at = at.StockLinks.Children ?? NextAfter(at, top);
+                at = at.StockLinks?.Children ?? NextAfter(at, top);
             }
         }
 
@@ -221,7 +221,7 @@ internal sealed class StockLedger
     {
         while (at != top)
         {
-            if (at.StockLinks.Next is { } sibling)
+            if (at.StockLinks!.Next is { } sibling)
             {
                 return sibling;
             }
@@ -259,7 +259,7 @@ internal sealed class StockLedger
 
     private static void Link(StockHolder holder)
     {
-        ref StockLinks links = ref holder.Group.StockLinks;
+        StockLinks links = LinksOf(holder.Group);
         holder.Next = links.Holders;
         holder.Previous = null;
         if (links.Holders is not null)
@@ -270,24 +270,27 @@ internal sealed class StockLedger
         links.Holders = holder;
         holder.IsListed = true;
 
-        for (MemoryGroup at = holder.Group; at.Parent is { } parent && !at.StockLinks.IsListed; at = parent)
+        for (MemoryGroup at = holder.Group; at.Parent is { } parent && !LinksOf(at).IsListed; at = parent)
         {
-            ref StockLinks own = ref at.StockLinks;
+            StockLinks own = LinksOf(at);
+            StockLinks above = LinksOf(parent);
             own.IsListed = true;
             own.Previous = null;
-            own.Next = parent.StockLinks.Children;
+            own.Next = above.Children;
             if (own.Next is not null)
             {
-                own.Next.StockLinks.Previous = at;
+                own.Next.StockLinks!.Previous = at;
             }
 
-            parent.StockLinks.Children = at;
+            above.Children = at;
         }
     }
 
+    private static StockLinks LinksOf(MemoryGroup group) => group.StockLinks ??= new StockLinks();
+
     private static void Unlink(StockHolder holder)
     {
-        ref StockLinks links = ref holder.Group.StockLinks;
+        StockLinks links = holder.Group.StockLinks!;
         if (holder.Previous is null)
         {
             links.Holders = holder.Next;
@@ -309,24 +312,23 @@ internal sealed class StockLedger
     // Takes this group out of its parent's list when nothing below it holds stock any more.
     private static bool UnlistIfEmpty(MemoryGroup group)
     {
-        ref StockLinks own = ref group.StockLinks;
-        if (!own.IsListed || own.Holders is not null || own.Children is not null)
+        if (group.StockLinks is not { IsListed: true } own || own.Holders is not null || own.Children is not null)
         {
             return false;
         }
 
         if (own.Previous is null)
         {
-            group.Parent!.StockLinks.Children = own.Next;
+            group.Parent!.StockLinks!.Children = own.Next;
         }
         else
         {
-            own.Previous.StockLinks.Next = own.Next;
+            own.Previous.StockLinks!.Next = own.Next;
         }
 
         if (own.Next is not null)
         {
-            own.Next.StockLinks.Previous = own.Previous;
+            own.Next.StockLinks!.Previous = own.Previous;
         }
 
         own.Next = own.Previous = null;

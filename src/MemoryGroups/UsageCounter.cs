@@ -18,8 +18,9 @@ namespace MemoryGroups;
 
 internal sealed class UsageCounter(MemoryGroup group, UsageCounter? parent, long limit)
 {
-    // On a line of its own: it is written by every CPU, while the fields below are mostly read.
-    private PaddedLong _usage;
+    // The runtime lays it out last, so what shares its line are the fields below, which whoever comes here reads as
+    // well, and nothing of another object.
+    private LastLong _usage;
 
     private long _limit = limit;
 
@@ -310,5 +311,13 @@ internal sealed class UsageCounter(MemoryGroup group, UsageCounter? parent, long
 internal struct PaddedLong
 {
     [FieldOffset(64)]
+    internal long Value;
+}
+
+// A long with the rest of its cache line behind it, for the last field of an object.
+[StructLayout(LayoutKind.Explicit, Size = 64)]
+internal struct LastLong
+{
+    [FieldOffset(0)]
     internal long Value;
 }
