@@ -24,6 +24,8 @@ public sealed class EdgeStockTests
 
         Assert.Equal(100, member.Books.Held);
         Assert.Equal(hogs + 100, tenant.Usage);
+        Assert.True(member.TryCharge(1000));
+        Assert.Equal(100, member.Books.Held);
     }
 
     // Before anybody is refused, and once: who is drained again and again opens again only after many draws.
@@ -34,7 +36,12 @@ public sealed class EdgeStockTests
         using var world = new World();
         MemoryGroup tenant = NearlyFull(world, out MemoryMember hog);
         MemoryMember member = Kept(tenant);
-        long free = Stocked.AmpleLimit - hog.Usage;
+        for (int i = 0; i < 10; i++)
+        {
+            Assert.True(member.TryCharge(1000));
+        }
+
+        long free = Stocked.AmpleLimit - hog.Usage - member.Usage;
 
         Assert.True(hog.TryCharge(free));
         Assert.False(hog.TryCharge(1));
@@ -53,17 +60,12 @@ public sealed class EdgeStockTests
     public void Little_is_kept_at_the_edge_whatever_is_returned()
     {
         using var world = new World();
-        MemoryGroup tenant = NearlyFull(world, out _);
-        MemoryMember member = Kept(tenant);
+        MemoryGroup tenant = NearlyFull(world, out MemoryMember hog);
+        Keep(hog);
         for (int i = 0; i < 20; i++)
         {
-            Assert.True(member.TryCharge(tenant.BatchBytes / 64));
-        }
-
-        for (int i = 0; i < 20; i++)
-        {
-            member.Uncharge(tenant.BatchBytes / 64);
-            Assert.InRange(member.Books.Held, 0, tenant.BatchBytes / 16);
+            hog.Uncharge(tenant.BatchBytes / 64);
+            Assert.InRange(hog.Books.Held, 1, tenant.BatchBytes / 16);
         }
     }
 
@@ -122,6 +124,12 @@ public sealed class EdgeStockTests
     private static MemoryMember Kept(MemoryGroup tenant)
     {
         MemoryMember member = tenant.CreateMember("keeper");
+        Keep(member);
+        return member;
+    }
+
+    private static void Keep(MemoryMember member)
+    {
         for (int i = 0; i < 32; i++)
         {
             Assert.True(member.TryCharge(100));
@@ -129,6 +137,5 @@ public sealed class EdgeStockTests
         }
 
         Assert.True(member.Books.Held > 0, "nothing is kept at the edge; it should be");
-        return member;
     }
 }
