@@ -45,6 +45,22 @@ public sealed class WideMemberTests
         Assert.Equal((0, 1 << 20), (member.Books.Held, tenant.Usage));
     }
 
+    // Not in the ledger's lists any more: were its cells opened, no drain would find them.
+    [Fact]
+    [Requirement("M11")]
+    public void Member_that_was_drained_opens_nothing_by_becoming_wide()
+    {
+        using var world = new World();
+        MemoryGroup tenant = Tenant(world);
+        MemoryMember member = Stocked.Member(tenant);
+        world.Root.Stocks.Drain(world.Root);
+
+        Stocked.Widen(member);
+        member.Uncharge(1000);
+
+        Assert.Equal((0, (1 << 20) - 1000), (member.Books.Held, tenant.Usage));
+    }
+
     [Fact]
     public void Wide_member_below_a_full_group_opens_nothing_and_opens_when_there_is_room()
     {
