@@ -249,8 +249,8 @@ internal sealed partial class ChargeAttempt
     private bool TryFit() => _granted = TryFit(_books, _bytes, _flags, out _refused);
 
     // A batch, exactly the bytes, and again after the refusing subtree's stock has come back, or what was on its way
-    // has arrived. Bounded, because others may stock up as fast as we drain. Static, so that who need not wait allocates
-    // nothing, at a limit too.
+    // has arrived. Bounded, because others may stock up as fast as we drain. Static, so that who need not wait
+    // allocates nothing, at a limit too.
     private static bool TryFit(MemberBooks books, long bytes, ChargeFlags flags, out UsageCounter? refused)
     {
         MemoryRoot root = books.Group.Root;

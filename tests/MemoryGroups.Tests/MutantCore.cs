@@ -3,7 +3,7 @@
 // A mutant is an exact replacement in the core's sources, one or more; a text that is not found exactly once is an
 // error of the mutant, so a core that has moved on cannot make a mutant harmless unnoticed. The copies live in a load
 // context of their own: their types have nothing to do with ours, so they are called by reflection with plain
-// arguments. What the JSON generator would write is stubbed; nothing here reads or writes reports as JSON.
+// arguments. What source generators would write is stubbed; nothing here reads reports as JSON, or maps pages.
 using System.Reflection;
 using System.Runtime.Loader;
 using Microsoft.CodeAnalysis;
@@ -32,6 +32,16 @@ internal sealed class MutantCore : IDisposable
                 internal System.Text.Json.Serialization.Metadata.JsonTypeInfo<OomReport> OomReport => null!;
                 protected override System.Text.Json.JsonSerializerOptions? GeneratedSerializerOptions => null;
                 public override System.Text.Json.Serialization.Metadata.JsonTypeInfo? GetTypeInfo(Type type) => null;
+            }
+
+            internal static partial class PageMemory
+            {
+                private static partial nint MapUnix(nint a, nuint b, int c, int d, int e, nint f) => 0;
+                private static partial int AdviseUnix(nint a, nuint b, int c) => 0;
+                private static partial int UnmapUnix(nint a, nuint b) => 0;
+                private static partial nint AllocateWindows(nint a, nuint b, uint c, uint d) => 0;
+                private static partial uint DiscardWindows(nint a, nuint b) => 0;
+                private static partial int FreeWindows(nint a, nuint b, uint c) => 0;
             }
         }
         """;
