@@ -106,12 +106,13 @@ internal sealed class WaiterList(bool ofMember = false)
 
 internal sealed class GroupQueue
 {
-    private readonly WaiterList _leaving = new();
     private Int128 _onTheirWay;
 
     internal WaiterList Sleepers { get; } = new();
 
-    internal int Count => Sleepers.Count + _leaving.Count;
+    internal WaiterList Leaving { get; } = new();
+
+    internal int Count => Sleepers.Count + Leaving.Count;
 
     // The least that a sleeper wants, or less: found anew only when nobody sleeps.
     internal long SmallestBytes { get; private set; } = long.MaxValue;
@@ -141,7 +142,7 @@ internal sealed class GroupQueue
             return;
         }
 
-        _leaving.Remove(waiter);
+        Leaving.Remove(waiter);
         if (waiter.Signal == WakeReason.Hint)
         {
             _onTheirWay -= waiter.Bytes;
@@ -157,7 +158,7 @@ internal sealed class GroupQueue
 
     private void AddToLeaving(OomWaiter waiter)
     {
-        _leaving.Add(waiter);
+        Leaving.Add(waiter);
         if (waiter.Signal == WakeReason.Hint)
         {
             _onTheirWay += waiter.Bytes;

@@ -6,6 +6,10 @@ internal static class Sleepers
     // Asleep at the group; who was signalled has left this list.
     public static List<OomWaiter> Of(MemoryGroup group) => List(group.Waiters?.Sleepers);
 
+    // Those as well who were signalled and have not left the queue yet.
+    public static List<OomWaiter> AndLeaving(MemoryGroup group) =>
+        [.. Of(group), .. List(group.Waiters?.Leaving)];
+
     public static List<OomWaiter> Of(MemoryMember member) => List(member.Waiters);
 
     private static List<OomWaiter> List(WaiterList? waiters)

@@ -229,7 +229,7 @@ internal sealed class SoakEpoch : IDisposable
                 text.AppendLine($"{group.Path}: {group.Usage} of {group.Counter.Limit}, marks {group.OomMarks}, holder "
                     + $"{group.OomLock.Holder}, {group.OomLock.HeldBelow} held below, "
                     + $"aged {group.AgedRequest?.Ticket}");
-                foreach (OomWaiter waiter in Sleepers.Of(group))
+                foreach (OomWaiter waiter in Sleepers.AndLeaving(group))
                 {
                     text.AppendLine($"  {waiter.Member?.Path ?? "an administrator"} (ticket {waiter.Ticket}) wants "
                         + $"{waiter.Bytes}, was told {waiter.Signal}, has {waiter.Request.TimeLeft} left");

@@ -68,6 +68,20 @@ public sealed class WaitReuseTests
     }
 
     [Fact]
+    public void Late_timer_ends_nobody_who_has_queued_and_not_yet_armed_it()
+    {
+        using var scene = new Scene();
+        scene.Grant(scene.Ask());
+        scene.World.Advance(2 * Timeout);
+        scene.World.Once(ProbePoint.Queued, () => scene.Time.FireLate());
+
+        Pending second = scene.Ask();
+
+        Assert.Equal(WakeReason.None, scene.Waiter.Signal);
+        scene.Grant(second);
+    }
+
+    [Fact]
     public void Timer_that_fires_early_is_set_again()
     {
         using var scene = new Scene();
@@ -109,8 +123,8 @@ public sealed class WaitReuseTests
         Assert.Same(waiter, scene.Waiter);
 
         cancel.Cancel();
-        scene.World.Run();
 
+        Assert.Equal(0, scene.World.PostedCount);
         Assert.True(second.Sleeps);
         scene.Grant(second);
     }
@@ -153,6 +167,7 @@ public sealed class WaitReuseTests
 
         Pending second = scene.World.Begin(scene.Asker, 100);
         Assert.NotSame(woken, scene.Waiter);
+        Assert.NotSame(woken!.Request, scene.Waiter.Request);
         scene.World.Run();
 
         Assert.True(second.Sleeps);
