@@ -54,13 +54,13 @@ public sealed class UsageCounterTests
 
         Parallel.For(0, 4, _ =>
         {
-            for (int i = 0; i < 5000; i++)
+            for (int i = 0; i < 100_000; i++)
             {
                 Assert.False(tree.Leaf.Counter.TryCharge(1, 0, out UsageCounter? _));
             }
         });
 
-        Assert.Equal((0, 20_000, 0), (tree.Leaf.RefusalCount, tree.Middle.RefusalCount, tree.Top.RefusalCount));
+        Assert.Equal((0, 400_000, 0), (tree.Leaf.RefusalCount, tree.Middle.RefusalCount, tree.Top.RefusalCount));
         tree.Middle.ResetRefusalCount();
         Assert.Equal(0, tree.Middle.RefusalCount);
         Assert.False(tree.Leaf.Counter.TryCharge(1, 0, out _));
