@@ -161,10 +161,10 @@ internal sealed partial class MemberBooks
     {
         long batch = Group.BatchBytes;
         int cells = _stock.Cells;
-        long wanted = cells == 1
-            ? (Usage + bytes) / 16
-            : (Math.Max(0, Volatile.Read(ref _drawn)) + bytes) / (36 * cells);
-        long small = Group.MayStockSmallMembers(cells) ? batch / 32 : 0;
+        (long wanted, long small) = cells == 1
+            ? ((Usage + bytes) / 16, batch / 32)
+            : ((Math.Max(0, Volatile.Read(ref _drawn)) + bytes) / (36 * cells), batch / 64);
+        small = Group.MayStockSmallMembers(cells) ? small : 0;
         long most = _stock.KeepsLittle ? batch / 32 : Math.Min(LargestQuantum, batch / 4);
         long quantum = Math.Min(most, Math.Max(wanted, small));
         _stock.Keep(quantum);
