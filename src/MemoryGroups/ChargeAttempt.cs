@@ -255,9 +255,9 @@ internal sealed partial class ChargeAttempt
     {
         MemoryRoot root = books.Group.Root;
         long floor = root.FloorFor(flags, books.Member.MayUseReserve);
+        long mark = root.Stocks.Moves.Mark;
         for (int rounds = 0; ; rounds++)
         {
-            long mark = root.Stocks.Moves.Mark;
             if (books.TryDraw(bytes, floor, out refused))
             {
                 root.StartBackgroundReclaimIfLow();
@@ -265,18 +265,18 @@ internal sealed partial class ChargeAttempt
             }
 
             ObjectDisposedException.ThrowIf(refused is null || books.IsClosed, books.Member);
-            if (rounds == MaxRounds || !MayFitNow(refused.Group, mark))
+            if (rounds == MaxRounds || !MayFitNow(refused.Group, ref mark))
             {
                 return false;
             }
         }
     }
 
-    private static bool MayFitNow(MemoryGroup refusing, long mark)
+    private static bool MayFitNow(MemoryGroup refusing, ref long mark)
     {
         StockLedger stocks = refusing.Root.Stocks;
         bool drained = StockLedger.MayHaveStock(refusing) && stocks.Drain(refusing) > 0;
-        return stocks.Moves.SettledSince(mark) || drained;
+        return stocks.Moves.SettledSince(ref mark) || drained;
     }
 
     // True when granted in a way that needs no reclaim. Throws when this is the end.

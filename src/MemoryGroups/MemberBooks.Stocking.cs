@@ -117,14 +117,14 @@ internal sealed partial class MemberBooks
     {
         if (now >= 0)
         {
-            Group.Root.Stocks.Moves.Begin();
+            int move = Group.Root.Stocks.Moves.Begin();
             long excess = _stock.TakeDownTo(Quantum(0), ref cell);
             if (excess > 0 && TrySubtractDrawn(excess))
             {
                 Group.Stock.Return(excess);
             }
 
-            Group.Root.Stocks.Moves.End();
+            Group.Root.Stocks.Moves.End(move);
             return;
         }
 

@@ -69,8 +69,8 @@ internal sealed partial class MemberBooks(MemoryMember member, MemoryGroup group
             return TryDraw(bytes, fetches, rootFloor, out refused);
         }
 
-        ref StockMoves moves = ref Group.Root.Stocks.Moves;
-        moves.Begin();
+        StockMoves moves = Group.Root.Stocks.Moves;
+        int move = moves.Begin();
         try
         {
             return TryDraw(bytes, fetches, rootFloor, out refused);
@@ -79,11 +79,11 @@ internal sealed partial class MemberBooks(MemoryMember member, MemoryGroup group
         {
             if (refused is null)
             {
-                moves.End();
+                moves.End(move);
             }
             else
             {
-                moves.Cancel();
+                moves.Cancel(move);
             }
         }
     }

@@ -62,9 +62,8 @@ internal sealed class StockLinks
 internal sealed class StockLedger
 {
     private readonly Lock _gate = new();
-    private StockMoves _moves;
 
-    internal ref StockMoves Moves => ref _moves;
+    internal StockMoves Moves { get; } = new();
 
     internal void TryOpen(StockHolder holder, StockRoom least)
     {
@@ -100,7 +99,7 @@ internal sealed class StockLedger
     internal void Widen(MemberBooks books)
     {
         long held;
-        _moves.Begin();
+        int move = Moves.Begin();
         lock (_gate)
         {
             held = books.WidenLocked();
@@ -112,14 +111,14 @@ internal sealed class StockLedger
         }
 
         books.Deposit(held);
-        _moves.End();
+        Moves.End(move);
     }
 
     // The same, and waits for stock that is on its way at this moment.
     internal void DrainAll(MemoryGroup top)
     {
         Drain(top);
-        _moves.Settle();
+        Moves.Settle();
     }
 
     // Takes back all stock of the subtree. The counters fall inside the gate; thresholds are told, and sleepers woken,
@@ -135,7 +134,7 @@ internal sealed class StockLedger
             {
                 while (at.StockLinks?.Holders is { } holder)
                 {
-                    _moves.Begin();
+                    int move = Moves.Begin();
                     Unlink(holder);
                     long bytes = holder.DrainLocked();
                     drained += bytes;
@@ -144,7 +143,7 @@ internal sealed class StockLedger
                         (crossed ??= []).Add(at.Counter);
                     }
 
-                    _moves.End();
+                    Moves.End(move);
                 }
 
                 if (at.StockLinks?.Children is { } child)

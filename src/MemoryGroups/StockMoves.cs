@@ -1,57 +1,104 @@
 // Idle bytes that are on their way: from a counter into a cell, from one cell to another, or back to the counters.
 //
 // In between they are charged to the groups, in no cell that a drain could empty, and used by nobody. A charge that is
-// refused in that moment is refused for want of idle bytes. So whoever moves stock says so before and after, and who is
-// about to refuse looks whether anything was on its way since it began to try: then it waits until that has arrived,
-// and tries again.
+// refused in that moment is refused for want of idle bytes. So whoever moves stock says so before and after, in a slot
+// of its CPU, and who is about to refuse looks whether anything began to move that was not over before it tried: then
+// it waits until that has arrived, and tries again. Who is granted never looks at another CPU's slot.
 //
-// Must stay true: a move begins before its bytes leave where they were, and ends when they are in a cell or uncharged;
-// between the two nothing waits and no user code runs. The wait is bounded all the same: a thread that lost its core
-// for long in the middle of a move costs a refusal, never a hang.
+// Must stay true: a move begins before its bytes leave where they were, and ends, in the same slot, when they are in a
+// cell or uncharged; between the two nothing waits and no user code runs. The wait is bounded all the same: a thread
+// that lost its core for long in the middle of a move costs a refusal, never a hang.
 using System.Runtime.InteropServices;
 
 namespace MemoryGroups;
 
-[StructLayout(LayoutKind.Explicit, Size = 192)]
-internal struct StockMoves
+internal sealed class StockMoves
 {
     private const int MostSpins = 1000;
 
-    // On one line, which nothing else is on.
-    [FieldOffset(64)]
-    private long _begun;
+    private readonly Slot[] _slots = new Slot[GroupStock.Slots];
 
-    [FieldOffset(72)]
-    private long _done;
+    // So many moves had ended when somebody who was refused looked last. Written by who is refused only.
+    private long _quiet;
 
-    // Taken before a charge is tried.
-    internal long Mark => Volatile.Read(ref _done);
+    // Taken before a charge is tried: what had ended by then cannot have been on its way since.
+    internal long Mark => Volatile.Read(ref _quiet);
 
-    internal void Begin() => Interlocked.Increment(ref _begun);
+    // Moves that began and were not given up.
+    private long Begun
+    {
+        get
+        {
+            long sum = 0;
+            for (int i = 0; i < _slots.Length; i++)
+            {
+                sum += Volatile.Read(ref _slots[i].Begun);
+            }
 
-    internal void End() => Interlocked.Increment(ref _done);
+            return sum;
+        }
+    }
+
+    private long Ended
+    {
+        get
+        {
+            long sum = 0;
+            for (int i = 0; i < _slots.Length; i++)
+            {
+                sum += Volatile.Read(ref _slots[i].Ended);
+            }
+
+            return sum;
+        }
+    }
+
+    // Answers the slot to end it in.
+    internal int Begin()
+    {
+        int slot = Thread.GetCurrentProcessorId() & (_slots.Length - 1);
+        Interlocked.Increment(ref _slots[slot].Begun);
+        return slot;
+    }
+
+    internal void End(int slot) => Interlocked.Increment(ref _slots[slot].Ended);
 
     // Begun, but nothing was moved.
-    internal void Cancel() => Interlocked.Decrement(ref _begun);
+    internal void Cancel(int slot) => Interlocked.Decrement(ref _slots[slot].Begun);
 
-    // True when something was on its way at the mark or since, and has arrived: what was refused may fit now.
-    internal bool SettledSince(long mark)
+    // True when something may have been on its way since the mark, and has arrived: what was refused may fit now. The
+    // mark is then the one for the next try. Each slot's begun is at least what had ended there at the mark, so equal
+    // sums mean equal slots.
+    internal bool SettledSince(ref long mark)
     {
-        if (Volatile.Read(ref _begun) == mark)
+        if (Begun == mark)
         {
             return false;
         }
 
         Settle();
+        mark = Ended;
+        Volatile.Write(ref _quiet, mark);
         return true;
     }
 
     internal void Settle()
     {
         SpinWait spin = default;
-        for (int spins = 0; spins < MostSpins && Volatile.Read(ref _begun) != Volatile.Read(ref _done); spins++)
+        for (int spins = 0; spins < MostSpins && Begun != Ended; spins++)
         {
             spin.SpinOnce(sleep1Threshold: -1);
         }
+    }
+
+    // Both on one line, which is this CPU's.
+    [StructLayout(LayoutKind.Explicit, Size = 128)]
+    private struct Slot
+    {
+        [FieldOffset(64)]
+        internal long Begun;
+
+        [FieldOffset(72)]
+        internal long Ended;
     }
 }

@@ -4,62 +4,70 @@ namespace MemoryGroups.Tests;
 
 public sealed class StockMovesTests
 {
-    private StockMoves _moves;
+    private readonly StockMoves _moves = new();
 
     [Fact]
-    public void Nothing_moved_is_no_reason_to_look_again()
+    public void Who_looks_again_after_a_move_need_not_do_so_twice()
     {
         Move();
-
         long mark = _moves.Mark;
 
-        Assert.False(_moves.SettledSince(mark));
+        Assert.True(_moves.SettledSince(ref mark));
+        Assert.False(_moves.SettledSince(ref mark));
     }
 
     [Fact]
-    public void Move_that_was_whole_after_the_mark_is_a_reason()
+    public void What_one_has_seen_arrive_is_no_reason_for_the_next()
+    {
+        Move();
+        long first = _moves.Mark;
+        Assert.True(_moves.SettledSince(ref first));
+
+        long next = _moves.Mark;
+
+        Assert.False(_moves.SettledSince(ref next));
+    }
+
+    [Fact]
+    public void Move_that_another_has_seen_arrive_after_the_mark_is_a_reason_still()
     {
         long mark = _moves.Mark;
-
         Move();
+        long others = _moves.Mark;
+        Assert.True(_moves.SettledSince(ref others));
 
-        Assert.True(_moves.SettledSince(mark));
-        Assert.False(_moves.SettledSince(_moves.Mark));
+        Assert.True(_moves.SettledSince(ref mark));
     }
 
     [Fact]
     public void Move_that_was_under_way_at_the_mark_and_is_over_is_a_reason()
     {
-        _moves.Begin();
+        int move = _moves.Begin();
         long mark = _moves.Mark;
-        _moves.End();
+        _moves.End(move);
 
-        Assert.True(_moves.SettledSince(mark));
+        Assert.True(_moves.SettledSince(ref mark));
+        Assert.False(_moves.SettledSince(ref mark));
     }
 
     [Fact]
     public void Move_that_came_to_nothing_is_no_reason()
     {
         long mark = _moves.Mark;
-        _moves.Begin();
-        _moves.Cancel();
+        _moves.Cancel(_moves.Begin());
 
-        Assert.False(_moves.SettledSince(mark));
+        Assert.False(_moves.SettledSince(ref mark));
     }
 
     [Fact]
-    public void Move_that_does_not_end_is_waited_for_a_bounded_time()
+    public void Move_that_does_not_end_is_waited_for_a_bounded_time_and_stays_a_reason()
     {
         long mark = _moves.Mark;
         _moves.Begin();
 
-        Assert.True(_moves.SettledSince(mark));
-        _moves.Settle();
+        Assert.True(_moves.SettledSince(ref mark));
+        Assert.True(_moves.SettledSince(ref mark));
     }
 
-    private void Move()
-    {
-        _moves.Begin();
-        _moves.End();
-    }
+    private void Move() => _moves.End(_moves.Begin());
 }
