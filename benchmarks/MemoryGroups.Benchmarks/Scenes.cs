@@ -14,6 +14,9 @@ internal static class Scenes
         .. ReadCases.Scenes,
         .. StrandedBytes.Scenes,
         .. DrainLatency.Scenes,
+        .. WaitCases.Scenes,
+        .. OomCases.Scenes,
+        .. ScaleCases.Scenes,
         .. ExactnessCases.Scenes,
     ];
 }
