@@ -18,8 +18,8 @@ namespace MemoryGroups;
 
 internal sealed class UsageCounter(MemoryGroup group, UsageCounter? parent, long limit)
 {
-    // The runtime lays it out last, so what shares its line are the fields below, which whoever comes here reads as
-    // well, and nothing of another object.
+    // The runtime lays structs out behind the other fields, so those share its line, which whoever comes here reads as
+    // well, and nothing of another object does.
     private LastLong _usage;
 
     private long _limit = limit;
@@ -314,7 +314,7 @@ internal struct PaddedLong
     internal long Value;
 }
 
-// A long with the rest of its cache line behind it, for the last field of an object.
+// A long with the rest of a cache line behind it, for a field that has its own object's fields before it.
 [StructLayout(LayoutKind.Explicit, Size = 64)]
 internal struct LastLong
 {
