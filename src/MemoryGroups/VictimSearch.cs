@@ -55,7 +55,7 @@ internal sealed class VictimSearch
     internal static OomCandidate? WorstByWalk(MemoryGroup top, long scaleBytes)
     {
         var search = new VictimSearch(top, scaleBytes);
-        OomCandidates.Walk(top, search.Offer);
+        OomCandidates.Walk(top, member => search.Offer(member, inOrder: true));
         return search.Found;
     }
 
@@ -137,7 +137,7 @@ internal sealed class VictimSearch
             {
                 if (member.Group.IsWithin(_top))
                 {
-                    Offer(member);
+                    Offer(member, inOrder: false);
                 }
                 else
                 {
@@ -149,7 +149,8 @@ internal sealed class VictimSearch
         }
     }
 
-    private void Offer(MemoryMember member)
+    // In order: whoever is offered comes later in the walk than all before.
+    private void Offer(MemoryMember member, bool inOrder)
     {
         if (!OomCandidates.IsEligible(member))
         {
@@ -158,7 +159,7 @@ internal sealed class VictimSearch
 
         (bool IsOrigin, long Score) own = OomCandidates.RankOf(member, _scale);
         int order = _worst is null ? 1 : own.CompareTo(_rank);
-        if (order > 0 || (order == 0 && IsLater(member, _worst!)))
+        if (order > 0 || (order == 0 && (inOrder || IsLater(member, _worst!))))
         {
             (_worst, _rank) = (member, own);
         }
