@@ -50,8 +50,8 @@ internal static class ScaleCases
         {
             Cases =
             [
-                new LoopCase("alone", 2, thread => thread == 0 ? n => Loops.Pair(ours, Patterns.Page, n) : Idle(elsewhere), counted: 1),
-                new LoopCase("snapshot", 2, thread => thread == 0 ? n => Loops.Pair(ours, Patterns.Page, n) : Reader(all), counted: 1),
+                Beside("alone", ours, Idle(elsewhere)),
+                Beside("snapshot", ours, Reader(all)),
             ],
             Goals =
             [
@@ -61,6 +61,9 @@ internal static class ScaleCases
             Owned = [tree],
         };
     }
+
+    private static LoopCase Beside(string name, MemberCharger ours, Chunk other) =>
+        new(name, 2, thread => thread == 0 ? n => Loops.Pair(ours, Patterns.Page, n) : other, counted: 1);
 
     private static Chunk Idle(CounterNode node) => _ =>
     {

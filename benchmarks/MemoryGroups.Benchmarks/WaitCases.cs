@@ -27,7 +27,8 @@ internal static class WaitCases
             Cases =
             [
                 new OwnCase("ours", () => MedianWake(waits, ours.WaitAsync, ours.Release, ours.TakeBack)),
-                new OwnCase("ours, huge", () => MedianWake(waits, besides.WaitAsync, besides.Release, besides.TakeBack)),
+                new OwnCase("ours, huge", () => MedianWake(
+                    waits, besides.WaitAsync, besides.Release, besides.TakeBack)),
                 new OwnCase("semaphore", () => MedianWake(
                     waits, () => new ValueTask(semaphore.WaitAsync()), () => semaphore.Release(), static () => { })),
                 new OwnCase("ours, bytes", () => BytesPerWait(waits, ours.WaitAsync, ours.Release, ours.TakeBack)),
