@@ -13,7 +13,7 @@ internal static class WaitCases
     internal static IEnumerable<Scene> Scenes =>
     [
         new PairedScene(Area, "lone", static effort => Lone(effort.Smoke ? 5 : 100)),
-        new PairedScene(Area, "many", static effort => Many(effort.Smoke ? 100 : 10_000)),
+        new PairedScene(Area, "many", static effort => Many(effort.Smoke ? 100 : effort.Full ? 10_000 : 1000)),
     ];
 
     private static PairedSet Lone(int waits)
@@ -65,8 +65,8 @@ internal static class WaitCases
             ],
             Goals =
             [
-                Goal.AtMost("10,000 waiters, each / SemaphoreSlim's", 1, static at => at.Ratio("ours", "semaphore")),
-                Goal.Shown("10,000 waiters, each", static at => at.Nanos("ours"), "ns"),
+                Goal.AtMost($"{waiters:N0} waiters, each / SemaphoreSlim's", 1, static at => at.Ratio("ours", "semaphore")),
+                Goal.Shown($"{waiters:N0} waiters, each", static at => at.Nanos("ours"), "ns"),
             ],
             Owned = [ours],
         };
