@@ -17,6 +17,8 @@ public sealed class ByteSizeTests
     [InlineData("64kB", 64 * 1024)]
     [InlineData("64kiB", 64 * 1024)]
     [InlineData("64 KIB", 64 * 1024)]
+    [InlineData("64KB", 64 * 1024)]
+    [InlineData("64kb", 64 * 1024)]
     [InlineData("512M", 512L << 20)]
     [InlineData(" 2g ", 2L << 30)]
     [InlineData("1T", 1L << 40)]

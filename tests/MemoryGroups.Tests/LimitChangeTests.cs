@@ -45,6 +45,23 @@ public sealed class LimitChangeTests
     }
 
     [Fact]
+    public void Enforced_write_asks_who_gives_nothing_once_before_it_kills()
+    {
+        using var world = new World();
+        MemoryGroup group = Group(world, 1000);
+        var empty = new ScriptedReclaimer("empty", _ => 0);
+        group.AddReclaimer(empty);
+        MemoryMember hog = group.CreateMember("hog");
+        Assert.True(hog.TryCharge(600));
+        hog.Killed.Register(hog.Dispose);
+
+        Assert.True(world.Await(group.SetMaxAsync(300)));
+
+        Assert.True(hog.IsKilled);
+        Assert.Single(empty.Calls);
+    }
+
+    [Fact]
     [Requirement("T27")]
     public void Enforced_write_ends_where_nobody_may_be_killed_and_stays_installed()
     {

@@ -89,6 +89,28 @@ public sealed class MemoryAccountTests
     }
 
     [Fact]
+    public void Account_that_follows_its_member_twice_returns_what_it_left_everywhere()
+    {
+        using var world = new World();
+        MemoryGroup[] groups = [.. Enumerable.Range(0, 3).Select(i => world.Root.CreateGroup(
+            $"g{i}", new MemoryGroupOptions { BatchBytes = 1 }))];
+        MemoryMember member = groups[0].CreateMember("m");
+        MemoryAccount account = member.OpenAccount();
+        Assert.True(account.TryGrow(100));
+        Assert.True(member.MoveTo(groups[1]));
+        Assert.True(account.TryGrow(20));
+        Assert.True(member.MoveTo(groups[2]));
+        Assert.True(account.TryGrow(3));
+        Assert.Equal((123, 100, 20, 3), (account.Used, groups[0].Usage, groups[1].Usage, groups[2].Usage));
+
+        account.Shrink(110);
+        Assert.Equal((13, 0, 10, 3), (account.Used, groups[0].Usage, groups[1].Usage, groups[2].Usage));
+        account.Dispose();
+
+        Assert.Equal((0, 0, 0), (groups[0].Usage, groups[1].Usage, groups[2].Usage));
+    }
+
+    [Fact]
     public void Closed_account_is_closed()
     {
         using var world = new World();

@@ -19,6 +19,26 @@ public sealed class MemoryChargeTests
     }
 
     [Fact]
+    public void Disposed_lease_asks_for_nothing_any_more()
+    {
+        using var world = new World();
+        MemoryGroup tenant = Tenant(world);
+        MemoryMember hog = tenant.CreateMember("hog");
+        MemoryCharge lease = tenant.CreateMember("m").Lease(100);
+        lease.Dispose();
+        Assert.True(hog.TryCharge(1000));
+
+        Assert.False(lease.TryGrow(1));
+        Assert.Throws<ObjectDisposedException>(() => lease.Grow(1));
+        Task growing = lease.GrowAsync(1).AsTask();
+        world.Run();
+
+        Assert.IsType<ObjectDisposedException>(growing.Exception?.InnerException);
+        Assert.False(hog.IsKilled, "a lease that is gone has had somebody killed");
+        Assert.Equal(default, tenant.Events.Current);
+    }
+
+    [Fact]
     public void Lease_that_does_not_fit_is_not_given()
     {
         using var world = new World();

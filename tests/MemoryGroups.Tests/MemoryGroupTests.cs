@@ -87,6 +87,32 @@ public sealed class MemoryGroupTests
     }
 
     [Fact]
+    public void Negative_sizes_of_a_root_are_refused()
+    {
+        foreach (MemoryRootOptions options in (MemoryRootOptions[])[
+            new() { CapacityBytes = -1 },
+            new() { MinWatermarkBytes = -1 },
+            new() { LowWatermarkBytes = -1 },
+            new() { HighWatermarkBytes = -1 },
+            new() { OomReserveBytes = -1 },
+            new() { CostlyChargeBytes = -1 }])
+        {
+            Assert.Throws<ArgumentOutOfRangeException>(() => new MemoryRoot(options));
+        }
+    }
+
+    [Fact]
+    public void Timeout_may_be_as_long_as_timers_count_and_no_longer()
+    {
+        using var world = new World();
+        TimeSpan longest = TimeSpan.FromMilliseconds(uint.MaxValue - 1);
+
+        world.Root.CreateGroup("longest", new MemoryGroupOptions { WaitTimeout = longest });
+        Assert.Throws<ArgumentOutOfRangeException>(() => world.Root.CreateGroup(
+            "longer", new MemoryGroupOptions { WaitTimeout = longest + TimeSpan.FromTicks(1) }));
+    }
+
+    [Fact]
     public void Closing_a_subtree_ends_its_waits_and_returns_every_byte()
     {
         using var world = new World();
@@ -164,5 +190,31 @@ public sealed class MemoryGroupTests
 
         string[] expected = [.. Enumerable.Range(0, 500).Where(i => i % 7 == 0).Select(i => $"m{i}")];
         Assert.Equal(expected, world.Root.Members.Select(member => member.Name));
+        Assert.InRange(world.Root.MemberRoster.Read().Length, expected.Length, 4 * expected.Length);
+    }
+
+    [Fact]
+    public void Roster_that_is_told_twice_removes_nobody_else()
+    {
+        var roster = default(Roster<Item>);
+        Item[] items = [.. Enumerable.Range(0, 100).Select(static _ => new Item())];
+        foreach (Item item in items)
+        {
+            roster.AddLocked(item);
+        }
+
+        // The last removals close the gaps, so that others stand where the first ones stood.
+        foreach (Item item in items.Take(90).Concat(items.Take(90)))
+        {
+            roster.RemoveLocked(item);
+        }
+
+        Assert.Equal(10, roster.Count);
+        Assert.Equal(items[90..], roster.ToList());
+    }
+
+    private sealed class Item : IRosterItem
+    {
+        public int RosterPlace { get; set; }
     }
 }

@@ -224,6 +224,8 @@ public sealed class MemoryMemberTests
 
         Assert.Throws<ArgumentOutOfRangeException>(() => member.TryCharge(bytes));
         Assert.Throws<ArgumentOutOfRangeException>(() => member.Charge(bytes));
+        Assert.Throws<ArgumentOutOfRangeException>(() => member.TryLease(bytes));
+        Assert.Throws<ArgumentNullException>(() => member.TryMoveTo(null!, 1));
         Assert.Throws<ArgumentOutOfRangeException>(() => world.Root.CreateMember("lease").Lease(bytes));
         var error = world.Begin(member, bytes).Failed<ArgumentOutOfRangeException>();
 

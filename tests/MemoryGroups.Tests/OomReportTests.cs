@@ -120,6 +120,26 @@ public sealed class OomReportTests
         Assert.Contains(" and 990 more", text, StringComparison.Ordinal);
     }
 
+    // All groups of the chain use the same, and one has to give way: never the one whose OOM it is.
+    [Fact]
+    public void Report_of_a_deep_tree_keeps_the_group_that_refused()
+    {
+        using var world = new World();
+        MemoryGroup top = world.Root.CreateGroup("top", new MemoryGroupOptions { Max = 1000 });
+        MemoryGroup at = top;
+        for (int depth = 0; depth < 20; depth++)
+        {
+            at = at.CreateGroup("g");
+        }
+
+        Assert.True(at.CreateMember("hog").TryCharge(1000));
+        world.Charge(at.CreateMember("asker"), 100);
+
+        OomReport report = Assert.Single(world.Root.Reports.Latest());
+        Assert.Equal("root/top", report.RefusingGroup);
+        Assert.Contains(report.Groups, static group => group.Path == "root/top");
+    }
+
     [Fact]
     public void Request_that_tried_for_long_leaves_a_bounded_list_of_what_it_tried()
     {
@@ -139,6 +159,9 @@ public sealed class OomReportTests
 
         OomReport report = Assert.Single(world.Root.Reports.Latest());
         Assert.Equal(32, report.Tried.Count);
+        ReclaimStep lie = Assert.Single(report.Tried, static step => step.What == "boasts");
+        Assert.True(lie.Times > 1, "it was asked again and again");
+        Assert.Contains($"({lie.Times} times)", report.ToString(), StringComparison.Ordinal);
         Assert.InRange(report.ToString().Count(static c => c == '\n'), 10, 60);
     }
 

@@ -180,4 +180,18 @@ public sealed class OomWaitQueueTests
         world.Run();
         Assert.True(waiting.Granted);
     }
+
+    [Fact]
+    public void Waiter_of_a_group_is_woken_whatever_it_would_have_to_leave_free_at_the_root()
+    {
+        using var world = new World(1 << 20, options => options with { MinWatermarkBytes = 1 << 16 });
+        MemoryGroup group = world.Root.CreateGroup("group", FullGroup.Sleepy);
+        MemoryMember hog = FullGroup.Fill(world, group);
+        Pending asking = FullGroup.Ask(world, group, 100);
+
+        hog.Uncharge(100);
+        world.Run();
+
+        Assert.True(asking.Granted);
+    }
 }

@@ -161,6 +161,7 @@ public sealed class StockLedgerTests
             }
 
             Assert.Equal(0, world.Root.Stocks.HeldIn(group));
+            Assert.False(StockLedger.MayHaveStock(group), "a stock was opened that may keep nothing");
             member.Dispose();
         }
     }
@@ -220,5 +221,51 @@ public sealed class StockLedgerTests
                 Assert.True(one.Books.Held <= most, $"seed {members}, step {step}: {one.Books.Held}, at most {most}");
             }
         }
+    }
+
+    [Fact]
+    public void Stock_of_siblings_counts_for_their_parent()
+    {
+        using var world = new World();
+        MemoryGroup parent = world.Root.CreateGroup("parent", new MemoryGroupOptions { Max = Stocked.AmpleLimit });
+        MemoryMember[] members = [.. Enumerable.Range(0, 3).Select(i => Stocked.Member(parent.CreateGroup($"g{i}")))];
+        long each = members.Sum(static member => member.Books.Held + member.Group.Stock.Held);
+
+        Assert.Equal(each, world.Root.Stocks.HeldIn(parent));
+        Assert.Equal(3 << 20, parent.UsageLower);
+    }
+
+    [Fact]
+    public void Exit_of_the_last_holder_leaves_nobody_listed_up_to_the_root()
+    {
+        using var world = new World();
+        MemoryGroup top = world.Root.CreateGroup("top", new MemoryGroupOptions { Max = Stocked.AmpleLimit });
+        MemoryMember member = Stocked.Member(top.CreateGroup("middle").CreateGroup("low"));
+        world.Root.Stocks.Remove(member.Group.Stock);
+        Assert.True(StockLedger.MayHaveStock(world.Root));
+
+        member.Dispose();
+        Assert.False(StockLedger.MayHaveStock(world.Root));
+        world.Root.Stocks.TryOpen(member.Books, StockRoom.Little);
+
+        Assert.False(member.Books.IsListed, "who exited is kept in the list");
+        MemoryGroup closed = top.CreateGroup("closed");
+        closed.Dispose();
+        world.Root.Stocks.TryOpen(closed.Stock, StockRoom.Little);
+        Assert.False(StockLedger.MayHaveStock(world.Root));
+    }
+
+    [Fact]
+    public void Group_that_many_walk_through_once_opens_a_stock_of_its_own()
+    {
+        using var world = new World();
+        MemoryGroup group = world.Root.CreateGroup("group", new MemoryGroupOptions { Max = Stocked.AmpleLimit });
+        for (int i = 0; i < 4; i++)
+        {
+            Assert.False(group.Stock.IsListed);
+            Assert.True(group.CreateMember($"m{i}").TryCharge(100));
+        }
+
+        Assert.True(group.Stock.IsListed);
     }
 }

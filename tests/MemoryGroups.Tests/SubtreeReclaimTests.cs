@@ -134,6 +134,53 @@ public sealed class SubtreeReclaimTests
     }
 
     [Fact]
+    public void Reclaimer_that_was_taken_out_is_not_asked()
+    {
+        using var world = new World();
+        MemoryGroup tenant = Tenant(world);
+        var gone = new ScriptedReclaimer("gone", _ => 0);
+        var first = new ScriptedReclaimer("first", _ => 0);
+        IDisposable registration = tenant.AddReclaimer(gone);
+        tenant.AddReclaimer(first);
+        Assert.True(tenant.CreateMember("hog").TryCharge(1000));
+
+        registration.Dispose();
+        registration.Dispose();
+        world.Charge(tenant.CreateMember("m"), 100);
+
+        Assert.Empty(gone.Calls);
+        Assert.NotEmpty(first.Calls);
+        Assert.Equal(1, world.Root.ReclaimersInSubtree);
+        tenant.Dispose();
+        Assert.Equal(0, world.Root.ReclaimersInSubtree);
+    }
+
+    // What a call starts and leaves running inherits its flow, and is somebody like any other when the call is over.
+    [Fact]
+    public void Work_that_outlives_a_call_on_the_askers_thread_may_wait()
+    {
+        using var world = new World();
+        MemoryGroup tenant = world.Root.CreateGroup("tenant", FullGroup.Sleepy);
+        MemoryMember hog = FullGroup.Fill(world, tenant);
+        ExecutionContext? flow = null;
+        IDisposable registration = tenant.AddReclaimer(new ScriptedReclaimer("starts work", _ =>
+        {
+            flow = ExecutionContext.Capture();
+            return 0;
+        }));
+        Assert.Throws<MemoryLimitExceededException>(() => tenant.CreateMember("m").Charge(10));
+        registration.Dispose();
+
+        Pending? asking = null;
+        ExecutionContext.Run(flow!, _ => asking = FullGroup.Ask(world, tenant, 10), null);
+
+        Assert.True(asking!.Sleeps);
+        hog.Uncharge(10);
+        world.Run();
+        Assert.True(asking.Granted);
+    }
+
+    [Fact]
     [Requirement("T26")]
     public void Requested_reclaim_stops_at_what_was_asked_for()
     {
@@ -147,6 +194,22 @@ public sealed class SubtreeReclaimTests
         Assert.Equal(30_000_000, tenant.Usage);
         Assert.Equal(0, tenant.Events.Current.Max);
         Assert.Equal(30_000_000, world.Await(tenant.ReclaimAsync(long.MaxValue)));
+    }
+
+    [Fact]
+    public void Requested_reclaim_asks_nobody_any_more_when_it_is_cancelled()
+    {
+        using var world = new World();
+        MemoryGroup tenant = world.Root.CreateGroup("t", new MemoryGroupOptions { BatchBytes = 1 });
+        Assert.True(tenant.CreateMember("m").TryCharge(1000));
+        using var cancel = new CancellationTokenSource();
+        var cache = new ScriptedReclaimer("cache", request => request.Bytes);
+        tenant.AddReclaimer(cache);
+        cancel.Cancel();
+
+        Assert.Equal(0, world.Await(tenant.ReclaimAsync(100, cancel.Token)));
+
+        Assert.Empty(cache.Calls);
     }
 
     private static MemoryGroup Tenant(World world) =>

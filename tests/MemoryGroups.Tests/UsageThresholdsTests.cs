@@ -206,6 +206,25 @@ public sealed class UsageThresholdsTests
     }
 
     [Fact]
+    public void Drain_of_several_groups_checks_the_thresholds_of_each()
+    {
+        using var world = new World();
+        var signals = new List<MemorySignal>();
+        foreach (string name in (string[])["a", "b", "c"])
+        {
+            MemoryGroup group = world.Root.CreateGroup(name, new MemoryGroupOptions { Max = Stocked.AmpleLimit });
+            Stocked.Member(group);
+            var signal = new MemorySignal();
+            group.Thresholds.Register(group.Usage, signal);
+            signals.Add(signal);
+        }
+
+        world.Root.Stocks.Drain(world.Root);
+
+        Assert.Equal([1, 1, 1], signals.Select(static signal => signal.Total));
+    }
+
+    [Fact]
     [Requirement("M51")]
     public void Closing_a_group_raises_each_registration_a_last_time_and_ends_it()
     {

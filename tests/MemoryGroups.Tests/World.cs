@@ -114,6 +114,8 @@ internal sealed class World : IDisposable
             Assert.Null(group.OomLock.Holder);
             Assert.Null(group.AgedRequest);
             Assert.Equal(0, group.StalledMembers);
+            Assert.Equal(0, group.Counter.Waiters);
+            Assert.False(group.WaitingChildren is { Count: > 0 }, $"{group.Path}: somebody waits below it, it says");
             long below = group.Children.Sum(child => child.Usage) + group.Members.Sum(member => member.Usage);
             Assert.True(group.UsageUpper >= below, $"{group.Path}: {group.UsageUpper} < {below}");
         }
