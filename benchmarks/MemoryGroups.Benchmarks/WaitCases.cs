@@ -64,7 +64,8 @@ internal static class WaitCases
             ],
             Goals =
             [
-                Goal.AtMost($"{waiters:N0} waiters, each / SemaphoreSlim's", 1, static at => at.Ratio("ours", "semaphore")),
+                Goal.AtMost($"{waiters:N0} waiters, each / SemaphoreSlim's", 1, static at =>
+                    at.Ratio("ours", "semaphore")),
                 Goal.Shown($"{waiters:N0} waiters, each", static at => at.Nanos("ours"), "ns"),
             ],
             Owned = [ours],

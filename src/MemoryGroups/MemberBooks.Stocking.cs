@@ -155,15 +155,15 @@ internal sealed partial class MemberBooks
 
     // A sixteenth of what the member uses, so that a full cell (two quanta) strands an eighth at most; small members
     // get a little more where the group can spare it, or a lone query would walk for each of its first charges. With
-    // several cells each gets its part of half as much: they may hold twice that before they are taken down together,
-    // and `drawn`, for which no cell is read, is more than usage by what they hold.
+    // several cells each gets its part of half as much: they may hold twice that before they are taken down together.
+    // The cells of other CPUs are not read for it; what these hold counts as used, which is why it is 36 and not 32.
     private long Quantum(long bytes)
     {
         long batch = Group.BatchBytes;
         int cells = _stock.Cells;
         (long wanted, long small) = cells == 1
             ? ((Usage + bytes) / 16, batch / 32)
-            : ((Math.Max(0, Volatile.Read(ref _drawn)) + bytes) / (36 * cells), batch / 64);
+            : ((Math.Max(0, Volatile.Read(ref _drawn) - _stock.Own.Held) + bytes) / (36 * cells), batch / 64);
         small = Group.MayStockSmallMembers(cells) ? small : 0;
         long most = _stock.KeepsLittle ? batch / 32 : Math.Min(LargestQuantum, batch / 4);
         long quantum = Math.Min(most, Math.Max(wanted, small));

@@ -21,7 +21,7 @@ internal struct MemberStock
     // What TryPut answers when it left the cell alone. No sum can be it: poison is half as low.
     internal const long NotAdded = long.MinValue;
 
-    private const int CollisionsBeforeWide = 64;
+    private const int CollisionsBeforeWide = 16;
 
     private StockCell _single;
     private StockCell[]? _wide;
