@@ -26,6 +26,10 @@ internal sealed class GroupStock(MemoryGroup group) : StockHolder(group)
     internal static int Slots { get; } =
         (int)Math.Min(16, System.Numerics.BitOperations.RoundUpToPowerOf2((uint)Environment.ProcessorCount));
 
+    // Where this CPU's part of so many is, a power of two of them. A thread may be on another CPU before it uses the
+    // answer: a hint, no more.
+    internal static int SlotOfThisCpu(int slots) => Thread.GetCurrentProcessorId() & (slots - 1);
+
     // This CPU's cell may give or take.
     internal bool IsOpenHere =>
         Volatile.Read(ref _cells) is { } cells && !StockCell.ForThisCpu(cells).IsPoisoned;

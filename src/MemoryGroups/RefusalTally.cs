@@ -33,7 +33,7 @@ internal struct RefusalTally
         PaddedLong[]? wide = Volatile.Read(ref _wide);
         if (wide is not null)
         {
-            Interlocked.Increment(ref wide[Thread.GetCurrentProcessorId() & (wide.Length - 1)].Value);
+            Interlocked.Increment(ref wide[GroupStock.SlotOfThisCpu(wide.Length)].Value);
         }
         else if (Interlocked.Increment(ref _single) == BeforeWide)
         {

@@ -29,9 +29,7 @@ internal struct StockCell
         return cells;
     }
 
-    // Of a power of two of them. A thread may be on another CPU before it uses the answer: a hint, no more.
-    internal static ref StockCell ForThisCpu(StockCell[] cells) =>
-        ref cells[Thread.GetCurrentProcessorId() & (cells.Length - 1)];
+    internal static ref StockCell ForThisCpu(StockCell[] cells) => ref cells[GroupStock.SlotOfThisCpu(cells.Length)];
 
     internal readonly bool IsPoisoned => Volatile.Read(in _bytes) < 0;
 

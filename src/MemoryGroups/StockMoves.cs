@@ -56,7 +56,7 @@ internal sealed class StockMoves
     // Answers the slot to end it in.
     internal int Begin()
     {
-        int slot = Thread.GetCurrentProcessorId() & (_slots.Length - 1);
+        int slot = GroupStock.SlotOfThisCpu(_slots.Length);
         Interlocked.Increment(ref _slots[slot].Begun);
         return slot;
     }
