@@ -36,12 +36,6 @@ internal sealed class BufferArena : ReapableMemory
 
     internal bool IsTaken => Volatile.Read(ref _taken) != NotTaken;
 
-    // What a buffer of this size occupies, and is charged for.
-    internal static long GivenFor(long bytes, long alignment) =>
-        IsSmall(bytes, alignment)
-            ? BufferSlab.SizeOf(BufferSlab.ClassFor(bytes, alignment))
-            : PageMemory.RoundUp(bytes);
-
     internal void ThrowIfTaken()
     {
         switch (Volatile.Read(ref _taken))
@@ -53,48 +47,41 @@ internal sealed class BufferArena : ReapableMemory
         }
     }
 
-    // With the lease grown by GivenFor already. All zeros, or not known to be.
-    internal nint Rent(long bytes, long alignment, out BufferSlab? slab, out bool isZero)
+    // With the lease grown by what the plan gives already. All zeros, or not known to be.
+    internal BufferBlock Rent(BufferPlan plan, out bool isZero)
     {
-        slab = null;
-        isZero = true;
-        if (IsSmall(bytes, alignment))
+        if (plan.SizeClass is { } sizeClass)
         {
-            return RentBlock(BufferSlab.ClassFor(bytes, alignment), out slab, out isZero);
+            return RentBlock(sizeClass, out isZero);
         }
 
-        PageRange range = PageMemory.Map(PageMemory.RoundUp(bytes), alignment);
+        isZero = true;
+        PageRange range = PageMemory.Map(plan.Given, plan.Alignment);
         lock (_gate)
         {
             if (!IsTaken)
             {
                 _pages.Add(range.Address, range);
                 _out++;
-                return range.Address;
+                return new BufferBlock(range.Address, plan.Given, Slab: null);
             }
         }
 
         PageMemory.Unmap(range);
         ThrowIfTaken();
-        return 0;
+        return default;
     }
 
     // A buffer is over, and nobody has it pinned. The memory first: bytes that are uncharged are there for others.
     internal void Return(MemoryBuffer buffer)
     {
-        if (!IsHeldBack(buffer))
+        if (_quarantine is null)
         {
             Free(buffer.Block);
         }
-
-        while (TryEndHold(out HeldBuffer held))
+        else
         {
-            if (held.IsDamaged)
-            {
-                _member.Root.BufferFaults.NoteWriteAfterDispose(held.Origin);
-            }
-
-            Free(held.Block);
+            HoldBack(buffer, _quarantine);
         }
 
         Charge.Shrink(buffer.ChargedBytes);
@@ -104,18 +91,21 @@ internal sealed class BufferArena : ReapableMemory
     {
         PageRange range = default;
         nint emptySlab = 0;
-        bool wasLast;
+        bool wasLast = false;
         lock (_gate)
         {
             _out--;
-            wasLast = IsTaken && _out == 0 && !_releasing;
-            if (!IsTaken && block.Slab is null)
+            if (IsTaken)
+            {
+                wasLast = _out == 0 && !_releasing;
+            }
+            else if (block.Slab is null)
             {
                 _pages.Remove(block.Address, out range);
             }
-            else if (!IsTaken)
+            else
             {
-                emptySlab = ReturnBlock(block.Slab!, block.Address);
+                emptySlab = ReturnBlock(block.Slab, block.Address);
             }
         }
 
@@ -144,10 +134,7 @@ internal sealed class BufferArena : ReapableMemory
 
     protected internal override bool TryFree() => Take(ByReaper);
 
-    private static bool IsSmall(long bytes, long alignment) =>
-        bytes <= BufferSlab.LargestBlock && alignment <= 4096;
-
-    private nint RentBlock(int sizeClass, out BufferSlab slab, out bool isZero)
+    private BufferBlock RentBlock(int sizeClass, out bool isZero)
     {
         lock (_gate)
         {
@@ -155,13 +142,13 @@ internal sealed class BufferArena : ReapableMemory
             List<BufferSlab> withRoom = _withRoom[sizeClass] ??= [];
             if (withRoom.Count == 0)
             {
-                slab = new BufferSlab(SlabStore.Take(), sizeClass) { IsListed = true };
-                withRoom.Add(slab);
-                _slabs.Add(slab);
+                var fresh = new BufferSlab(SlabStore.Take(), sizeClass) { IsListed = true };
+                withRoom.Add(fresh);
+                _slabs.Add(fresh);
             }
 
-            slab = withRoom[^1];
-            nint block = slab.Take(out isZero);
+            BufferSlab slab = withRoom[^1];
+            var block = new BufferBlock(slab.Take(out isZero), slab.BlockBytes, slab);
             _out++;
             if (slab.IsFull)
             {
@@ -173,36 +160,40 @@ internal sealed class BufferArena : ReapableMemory
         }
     }
 
-    private bool IsHeldBack(MemoryBuffer buffer)
+    // Held back for a while, to see who still writes to it; what was held for long is freed in its place.
+    private void HoldBack(MemoryBuffer buffer, BufferQuarantine quarantine)
     {
-        if (_quarantine is null)
-        {
-            return false;
-        }
-
+        bool isHeld = false;
         lock (_gate)
         {
-            if (IsTaken)
+            if (!IsTaken)
             {
-                return false;
+                quarantine.Add(buffer.Block, buffer.Origin);
+                isHeld = true;
+            }
+        }
+
+        if (!isHeld)
+        {
+            Free(buffer.Block);
+        }
+
+        while (TryEndHold(quarantine, out HeldBuffer held))
+        {
+            if (held.IsDamaged)
+            {
+                _member.Root.BufferFaults.NoteWriteAfterDispose(held.Origin);
             }
 
-            _quarantine.Add(buffer.Block, buffer.Origin);
-            return true;
+            Free(held.Block);
         }
     }
 
-    private bool TryEndHold(out HeldBuffer held)
+    private bool TryEndHold(BufferQuarantine quarantine, out HeldBuffer held)
     {
-        held = default;
-        if (_quarantine is null)
-        {
-            return false;
-        }
-
         lock (_gate)
         {
-            return _quarantine.TryTake(out held);
+            return quarantine.TryTake(out held);
         }
     }
 
@@ -297,3 +288,18 @@ internal sealed class BufferArena : ReapableMemory
 
 // Where a buffer lies. Without a slab it has pages of its own.
 internal readonly record struct BufferBlock(nint Address, long Bytes, BufferSlab? Slab);
+
+// What a buffer of this size and alignment occupies and is charged for; without a class it gets pages of its own.
+internal readonly record struct BufferPlan(long Given, int Alignment, int? SizeClass)
+{
+    internal static BufferPlan For(long bytes, int alignment)
+    {
+        if (bytes > BufferSlab.LargestBlock || alignment > 4096)
+        {
+            return new BufferPlan(PageMemory.RoundUp(bytes), alignment, SizeClass: null);
+        }
+
+        int sizeClass = BufferSlab.ClassFor(bytes, alignment);
+        return new BufferPlan(BufferSlab.SizeOf(sizeClass), alignment, sizeClass);
+    }
+}

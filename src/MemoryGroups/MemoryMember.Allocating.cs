@@ -50,8 +50,8 @@ public sealed partial class MemoryMember
     /// <exception cref="InsufficientMemoryException">The operating system has none left.</exception>
     public MemoryBuffer? TryAllocate(long bytes, MemoryBufferOptions options = default)
     {
-        BufferArena arena = ArenaFor(bytes, options, out long given);
-        return GrewNow(arena, given) ? Rent(arena, bytes, given, options) : null;
+        BufferArena arena = ArenaFor(bytes, options, out BufferPlan plan);
+        return GrewNow(arena, plan.Given) ? Rent(arena, bytes, plan, options) : null;
     }
 
     /// <summary>Makes a buffer; may reclaim, never waits, never kills.</summary>
@@ -69,13 +69,13 @@ public sealed partial class MemoryMember
     public MemoryBuffer Allocate(
         long bytes, MemoryBufferOptions options = default, ChargeFlags flags = ChargeFlags.None)
     {
-        BufferArena arena = ArenaFor(bytes, options, out long given);
-        if (!GrewNow(arena, given))
+        BufferArena arena = ArenaFor(bytes, options, out BufferPlan plan);
+        if (!GrewNow(arena, plan.Given))
         {
-            arena.Charge.Grow(given, flags);
+            arena.Charge.Grow(plan.Given, flags);
         }
 
-        return Rent(arena, bytes, given, options);
+        return Rent(arena, bytes, plan, options);
     }
 
     /// <summary>Makes a buffer; may reclaim, waits and kills as <see cref="ChargeAsync"/> does.</summary>
@@ -96,9 +96,9 @@ public sealed partial class MemoryMember
         ChargeFlags flags = ChargeFlags.None,
         CancellationToken cancellationToken = default)
     {
-        BufferArena arena = ArenaFor(bytes, options, out long given);
-        await arena.Charge.GrowAsync(given, flags, cancellationToken).ConfigureAwait(false);
-        return Rent(arena, bytes, given, options);
+        BufferArena arena = ArenaFor(bytes, options, out BufferPlan plan);
+        await arena.Charge.GrowAsync(plan.Given, flags, cancellationToken).ConfigureAwait(false);
+        return Rent(arena, bytes, plan, options);
     }
 
     private static bool GrewNow(BufferArena arena, long given)
@@ -113,13 +113,12 @@ public sealed partial class MemoryMember
         return grew;
     }
 
-    private static MemoryBuffer Rent(BufferArena arena, long bytes, long given, MemoryBufferOptions options)
+    private static MemoryBuffer Rent(BufferArena arena, long bytes, BufferPlan plan, MemoryBufferOptions options)
     {
         BufferBlock block = default;
         try
         {
-            nint address = arena.Rent(bytes, options.CheckedAlignment, out BufferSlab? slab, out bool isZero);
-            block = new BufferBlock(address, given, slab);
+            block = arena.Rent(plan, out bool isZero);
             var buffer = new MemoryBuffer(arena, block, bytes);
             if (!isZero && !options.Uninitialized)
             {
@@ -136,12 +135,12 @@ public sealed partial class MemoryMember
                 arena.Free(block);
             }
 
-            arena.Charge.Shrink(given);
+            arena.Charge.Shrink(plan.Given);
             throw;
         }
     }
 
-    private BufferArena ArenaFor(long bytes, MemoryBufferOptions options, out long given)
+    private BufferArena ArenaFor(long bytes, MemoryBufferOptions options, out BufferPlan plan)
     {
         if (bytes is < 1 or > MaxBufferBytes)
         {
@@ -149,7 +148,7 @@ public sealed partial class MemoryMember
                 nameof(bytes), bytes, $"A buffer must have between 1 and {MaxBufferBytes} bytes.");
         }
 
-        given = BufferArena.GivenFor(bytes, options.CheckedAlignment);
+        plan = BufferPlan.For(bytes, options.CheckedAlignment);
         BufferArena arena = Volatile.Read(ref _arena) ?? NewArena();
         arena.ThrowIfTaken();
         return arena;
