@@ -66,7 +66,7 @@ internal sealed partial class MemberBooks(MemoryMember member, MemoryGroup group
         bool fetches = !_stock.Own.IsPoisoned && !_stock.KeepsLittle;
         if (!fetches && !Group.Stock.IsOpenHere)
         {
-            return TryDraw(bytes, fetches, rootFloor, out refused);
+            return TryDraw(bytes, fetches: false, rootFloor, out refused);
         }
 
         StockMoves moves = Group.Root.Stocks.Moves;

@@ -213,7 +213,10 @@ public sealed class MemorySpace
             Volatile.Write(ref _shared, _members.Count - 1);
         }
 
-        PublishScores();
+        if (IsShared)
+        {
+            PublishScores();
+        }
     }
 
     // True when that was the last one.

@@ -247,8 +247,8 @@ internal sealed class StockLedger
                 return StockRoom.None;
             }
 
-            long usage = level.Usage;
-            least = Math.Min(least, Math.Min(level.Room(group.Root.MinWatermark), level.Group.High - usage));
+            long belowHigh = level.Group.High - level.Usage;
+            least = Math.Min(least, Math.Min(level.Room(group.Root.MinWatermark), belowHigh));
         }
 
         return least >= 4 * GroupStock.Slots * batch ? StockRoom.Ample
