@@ -11,12 +11,7 @@ public sealed class HistoricalBugRaceTests
         const int rounds = 500;
         const int members = 200;
         var time = new VirtualTime();
-        using var root = new MemoryRoot(new MemoryRootOptions
-        {
-            TimeProvider = time,
-            OomReserveBytes = 0,
-            PostHook = static item => item.Execute(),
-        });
+        using MemoryRoot root = RacingRoot.On(time);
         int reaped = 0;
         for (int round = 0; round < rounds; round++)
         {

@@ -12,12 +12,7 @@ public sealed class MemoryBufferRaceTests
         for (int round = 0; round < 200; round++)
         {
             var time = new VirtualTime();
-            using var root = new MemoryRoot(new MemoryRootOptions
-            {
-                TimeProvider = time,
-                OomReserveBytes = 0,
-                PostHook = static item => item.Execute(),
-            });
+            using MemoryRoot root = RacingRoot.On(time);
             MemoryMember member = root.CreateGroup("tenant").CreateMember("query");
             member.Allocate(100).Dispose();
             using var start = new Barrier(3);

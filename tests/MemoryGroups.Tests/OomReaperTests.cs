@@ -220,12 +220,7 @@ public sealed class OomReaperTests
         for (int round = 0; round < 1000; round++)
         {
             var time = new VirtualTime();
-            using var root = new MemoryRoot(new MemoryRootOptions
-            {
-                TimeProvider = time,
-                OomReserveBytes = 0,
-                PostHook = static item => item.Execute(),
-            });
+            using MemoryRoot root = RacingRoot.On(time);
             MemoryMember hog = root.CreateGroup("tenant").CreateMember("hog");
             FakeMemory[] memories = [.. Enumerable.Range(0, 4).Select(_ => new FakeMemory(hog.Lease(100)))];
             Array.ForEach(memories, hog.Space.AddReapable);
