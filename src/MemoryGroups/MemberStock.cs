@@ -13,6 +13,7 @@
 // more with many cells than with one: whenever that falls by half, all cells are taken down to it. (Who set the old
 // height at the same moment may fill one cell to it once more: two quanta too much, until that cell is used again.)
 using System.Diagnostics.CodeAnalysis;
+using System.Runtime.CompilerServices;
 
 namespace MemoryGroups;
 
@@ -100,29 +101,21 @@ internal struct MemberStock
         return true;
     }
 
-    // One comparison for both: a cell poisoned meanwhile makes `now` negative, a huge number without its sign.
-    internal bool TryPut(long bytes, out long now)
+    // Into the single cell, or the one of this CPU, from which the caller takes back. One comparison says both: a cell
+    // poisoned meanwhile makes `now` negative, a huge number without its sign.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal bool TryPut(long bytes, out long now) => TryPut(ref _single, bytes, out now);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal readonly bool TryPut(ref StockCell cell, long bytes, out long now)
     {
         now = NotAdded;
-        if (_single.IsPoisoned)
+        if (cell.IsPoisoned)
         {
             return false;
         }
 
-        now = _single.Add(bytes);
-        return unchecked((ulong)now <= (ulong)_highWater);
-    }
-
-    // The same for the cell of this CPU; the caller takes back from this very cell.
-    internal bool TryPut(ref StockCell own, long bytes, out long now)
-    {
-        now = NotAdded;
-        if (own.IsPoisoned)
-        {
-            return false;
-        }
-
-        now = own.Add(bytes);
+        now = cell.Add(bytes);
         return unchecked((ulong)now <= (ulong)_highWater);
     }
 
