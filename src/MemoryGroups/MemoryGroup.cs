@@ -192,7 +192,14 @@ public partial class MemoryGroup : IDisposable, IRosterItem
 
     /// <summary>Takes a snapshot of the group.</summary>
     /// <returns>Plain data.</returns>
-    public MemoryStatistics GetStatistics() => MemoryStatistics.Of(this);
+    public MemoryStatistics GetStatistics() => MemoryStatistics.Of(this, new MemoryProtection(Root));
+
+    /// <summary>
+    /// Takes a snapshot of the group and of all groups below it, for a table of the whole tree. What protection gives
+    /// depends on all siblings: asking every group by itself takes time that grows with the square of their number.
+    /// </summary>
+    /// <returns>Plain data, level by level: every group after its parent, siblings in the order of creation.</returns>
+    public IReadOnlyList<MemoryStatistics> GetTreeStatistics() => MemoryStatistics.OfTree(this);
 
     /// <summary>Sets <see cref="RefusalCount"/> to 0.</summary>
     public void ResetRefusalCount() => Counter.ResetRefusals();

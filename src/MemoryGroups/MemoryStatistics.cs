@@ -77,7 +77,28 @@ public sealed record MemoryStatistics
     /// <summary>Members of the group itself.</summary>
     public required int Members { get; init; }
 
-    internal static MemoryStatistics Of(MemoryGroup group)
+    internal static List<MemoryStatistics> OfTree(MemoryGroup top)
+    {
+        var protection = new MemoryProtection(top.Root);
+        List<MemoryGroup> groups = [top];
+        var all = new List<MemoryStatistics>();
+        for (int at = 0; at < groups.Count; at++)
+        {
+            all.Add(Of(groups[at], protection));
+            foreach (MemoryGroup? child in groups[at].ChildRoster.Read())
+            {
+                if (child is not null)
+                {
+                    groups.Add(child);
+                }
+            }
+        }
+
+        return all;
+    }
+
+    // The protection is worked out against the whole root, and may be that of other groups seen in the same moment.
+    internal static MemoryStatistics Of(MemoryGroup group, MemoryProtection protection)
     {
         long effective = long.MaxValue;
         long high = long.MaxValue;
@@ -91,7 +112,7 @@ public sealed record MemoryStatistics
 
         // A warning line above the limit would never be reached, and nothing is protected above that line (I11).
         high = Math.Min(high, effective);
-        EffectiveProtection keep = new MemoryProtection(group.Root).Of(group);
+        EffectiveProtection keep = protection.Of(group);
         long min = Math.Min(keep.Min, high);
         return new MemoryStatistics
         {

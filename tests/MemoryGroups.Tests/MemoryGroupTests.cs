@@ -16,6 +16,25 @@ public sealed class MemoryGroupTests
     }
 
     [Fact]
+    public void Snapshot_of_a_tree_is_that_of_each_group_in_it_parents_first()
+    {
+        using var world = new World(capacity: 100_000);
+        MemoryGroup tenant = world.Root.CreateGroup("tenant", new MemoryGroupOptions { Low = 900, Min = 300 });
+        MemoryGroup first = tenant.CreateGroup("first", new MemoryGroupOptions { Low = 800, Max = 5000 });
+        MemoryGroup second = tenant.CreateGroup("second", new MemoryGroupOptions { Low = 600, Min = 200 });
+        MemoryGroup inner = first.CreateGroup("inner", new MemoryGroupOptions { High = 4000 });
+        MemoryGroup beside = world.Root.CreateGroup("beside");
+        inner.CreateMember("m").Charge(700);
+        second.CreateMember("m").Charge(500);
+
+        Assert.Equal(
+            [tenant.GetStatistics(), first.GetStatistics(), second.GetStatistics(), inner.GetStatistics()],
+            tenant.GetTreeStatistics());
+        Assert.Equal([beside.GetStatistics()], beside.GetTreeStatistics());
+        Assert.Equal(6, world.Root.GetTreeStatistics().Count);
+    }
+
+    [Fact]
     [Requirement("T14")]
     public void Effective_limit_is_the_smallest_on_the_path()
     {
