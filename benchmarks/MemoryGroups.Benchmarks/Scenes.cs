@@ -15,6 +15,7 @@ internal static class Scenes
         .. WatchCases.Scenes,
         .. UpkeepCases.Scenes,
         .. StrandedBytes.Scenes,
+        .. DriftAudit.Scenes,
         .. DrainLatency.Scenes,
         .. WaitCases.Scenes,
         .. LockCases.Scenes,
