@@ -14,6 +14,7 @@ internal enum MemoryEvent
     OomKill,
     OomGroupKill,
     Wait,
+    BudgetKill,
 }
 
 /// <summary>A snapshot of the event counters of a group.</summary>
@@ -26,7 +27,13 @@ internal enum MemoryEvent
 /// <param name="OomGroupKill">Times the group was killed as a whole.</param>
 /// <param name="Waits">Times a request went to sleep because the group was full.</param>
 public readonly record struct MemoryEventCounts(
-    long Low, long High, long Max, long Oom, long OomKill, long OomGroupKill, long Waits);
+    long Low, long High, long Max, long Oom, long OomKill, long OomGroupKill, long Waits)
+{
+    /// <summary>
+    /// Of the kills, those for a <see cref="MemoryMember.AllocationBudget"/>; they count as OomKill, too.
+    /// </summary>
+    public long BudgetKill { get; init; }
+}
 
 /// <summary>The event counters of a group, and the stream of their changes.</summary>
 /// <remarks>
@@ -35,7 +42,7 @@ public readonly record struct MemoryEventCounts(
 /// </remarks>
 public sealed class MemoryEvents
 {
-    private const int Kinds = 7;
+    private const int Kinds = 8;
 
     private readonly MemoryGroup _group;
     private readonly long[] _local = new long[Kinds];
@@ -100,7 +107,10 @@ public sealed class MemoryEvents
         Interlocked.Read(ref from[3]),
         Interlocked.Read(ref from[4]),
         Interlocked.Read(ref from[5]),
-        Interlocked.Read(ref from[6]));
+        Interlocked.Read(ref from[6]))
+    {
+        BudgetKill = Interlocked.Read(ref from[7]),
+    };
 
     private Task NextChange()
     {

@@ -215,6 +215,7 @@ public sealed partial class MemoryMember : IDisposable, IRosterItem
     /// </summary>
     public void Dispose()
     {
+        MeteredThread.Settle(this);
         using (Root.EnterGuard())
         {
             if (_exited)
@@ -228,6 +229,7 @@ public sealed partial class MemoryMember : IDisposable, IRosterItem
         }
 
         Thaw();
+        CloseMeter();
         Root.WaitQueue.EndAllOf(this, WakeReason.Closed);
 
         // The pages before the bytes: who is granted these bytes finds them.

@@ -16,7 +16,7 @@ namespace MemoryGroups;
 /// The counterpart of the machine: its memory, its page allocator, its OOM killer. Make one for a process.
 /// Thread safety: all members may be used from any thread.
 /// </remarks>
-public sealed class MemoryRoot : MemoryGroup
+public sealed partial class MemoryRoot : MemoryGroup
 {
     // Not set by hand: one long, so that nobody reads half of it.
     private const long FollowsCapacity = -1;

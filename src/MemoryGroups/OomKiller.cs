@@ -116,7 +116,16 @@ public sealed class OomKiller
     /// </summary>
     /// <param name="cancellationToken">Gives up waiting for another kill in progress.</param>
     /// <returns>The report; null when nobody is eligible, the killer is disabled, or the wait was given up.</returns>
-    public async ValueTask<OomReport?> KillNowAsync(CancellationToken cancellationToken = default)
+    public ValueTask<OomReport?> KillNowAsync(CancellationToken cancellationToken = default) =>
+        KillOneAsync(
+            _root,
+            "asked for by an administrator",
+            kill => VictimSearch.Worst(_root, kill.ScaleBytes),
+            cancellationToken);
+
+    // Without an OOM: nobody waits for this victim's memory. Who it is, is decided under the kill lock.
+    internal async ValueTask<OomReport?> KillOneAsync(
+        MemoryGroup group, string why, Func<OomKill, OomCandidate?> choose, CancellationToken cancellationToken)
     {
         var request = new OomRequest(_root, null, 0, ChargeFlags.None, _root.WaitTimeout)
         {
@@ -127,13 +136,13 @@ public sealed class OomKiller
             return null;
         }
 
-        var kill = new OomKill(request, _root, "asked for by an administrator");
-        OomCandidate? worst = null;
+        var kill = new OomKill(request, group, why);
+        OomCandidate? chosen = null;
         bool killed = false;
         try
         {
-            worst = IsDisabled ? null : VictimSearch.Worst(_root, kill.ScaleBytes);
-            killed = worst is { } found && kill.Execute(found);
+            chosen = IsDisabled ? null : choose(kill);
+            killed = chosen is { } found && kill.Execute(found);
         }
         finally
         {
@@ -141,7 +150,7 @@ public sealed class OomKiller
             kill.Publish();
         }
 
-        return killed ? worst!.Value.Member.Space.Report : null;
+        return killed ? chosen!.Value.Member.Space.Report : null;
     }
 
     // For the holder of the group's OOM lock, who is neither queued nor marked.
