@@ -276,7 +276,8 @@ internal sealed partial class ChargeAttempt
     {
         StockLedger stocks = refusing.Root.Stocks;
         bool drained = StockLedger.MayHaveStock(refusing) && stocks.Drain(refusing) > 0;
-        return stocks.Moves.SettledSince(ref mark) || drained;
+        bool widened = refusing.Parent is null && refusing.Root.Gauge.DropIfStale();
+        return stocks.Moves.SettledSince(ref mark) || drained || widened;
     }
 
     // True when granted in a way that needs no reclaim. Throws when this is the end.

@@ -1,5 +1,6 @@
 // The OOM of the root: its capacity is the process-wide budget, and running out of it is nobody's group's business.
 //
+//   measure   what is used and was not declared, when that counts: again, after a garbage collection if that can pay
 //   gate      asked once, before anything else; a refused request runs no reclaimers and kills nobody (S001-3)
 //   chain     the last-resort reclaimers, outside every lock; what they gave back is the asker's progress (S001-6)
 //   trylock   of the kill lock: busy means somebody else is making progress; pause one tick and start over (S001-9)
@@ -35,6 +36,11 @@ internal static class GlobalOom
         MemoryRoot root = request.Root;
         bool allowed = RefusedByGate(request) is null;
         long freed = 0;
+        if (allowed && TryRelieve(request))
+        {
+            return new Result(false, false, OomVerdict.Retry);
+        }
+
         if (allowed)
         {
             long? gave = await root.LastResort.RunAsync(request).ConfigureAwait(false);
@@ -84,6 +90,20 @@ internal static class GlobalOom
         }
 
         return result;
+    }
+
+    // What counts against the capacity without having been declared is measured again, and garbage is collected when
+    // that can pay, before anybody is asked or killed for it. True when the request fits now.
+    private static bool TryRelieve(OomRequest request)
+    {
+        MemoryRoot root = request.Root;
+        long gave = root.Gauge.Relieve(request);
+        if (gave > 0)
+        {
+            request.Note(new ReclaimStep("unattributed memory", request.Bytes, gave, "measured again"));
+        }
+
+        return gave > 0 && request.FitsIn(root);
     }
 
     private static Result UnderKillLock(

@@ -28,7 +28,9 @@ internal sealed class LastResort(MemoryRoot root)
     }
 
     // The bytes that the run gave back: the asker's progress. Null when the asker is dead, died or gave up meanwhile.
-    internal async ValueTask<long?> RunAsync(OomRequest request)
+    internal ValueTask<long?> RunAsync(OomRequest request) => RunAsync(request, request.Bytes);
+
+    internal async ValueTask<long?> RunAsync(OomRequest request, long bytes)
     {
         if (IsEmpty)
         {
@@ -47,7 +49,7 @@ internal sealed class LastResort(MemoryRoot root)
         {
             isFirst = _running is null;
             chain = _running ??= new Chain(new OomRequest(
-                root, null, Math.Max(1, request.Bytes), ChargeFlags.None, Timeout.InfiniteTimeSpan));
+                root, null, Math.Max(1, bytes), ChargeFlags.None, Timeout.InfiniteTimeSpan));
             chain.Sharing.Add(waiter);
         }
 

@@ -4,6 +4,7 @@
 //   TrySetMax(x)     reclaims, and refuses rather than kill; the old limit stays when it does not fit (cgroup v1)
 //   SetMaxAsync(x)   installs first, so that a growing group cannot win the race (B33), then reclaims and kills until
 //                    the usage fits or nothing killable is left; the limit stays either way (cgroup v2)
+// The root has no Max; what it does when its room shrinks below the usage is the third without the limit.
 // Follows memory_max_write in mm/memcontrol.c and mem_cgroup_resize_max in mm/memcontrol-v1.c.
 namespace MemoryGroups;
 
@@ -37,14 +38,21 @@ internal static class LimitChange
     internal static async ValueTask<bool> SetAsync(MemoryGroup group, long bytes, CancellationToken cancel)
     {
         Install(group, bytes);
+        return await MeetAsync(group, cancel).ConfigureAwait(false);
+    }
+
+    // Reclaims and kills until the usage fits. The root comes here when its room has shrunk: at it, what was measured
+    // is measured again, and the last resort is tried, before each kill.
+    internal static async ValueTask<bool> MeetAsync(MemoryGroup group, CancellationToken cancel)
+    {
         var request = new OomRequest(group.Root, null, 0, ChargeFlags.None, group.WaitTimeout) { Cancel = cancel };
+        ReclaimReason reason = group.Parent is null ? ReclaimReason.Capacity : ReclaimReason.LimitLowered;
         int rounds = 0;
         while (!request.FitsIn(group) && !cancel.IsCancellationRequested && request.TimeLeft != TimeSpan.Zero)
         {
-            long over = group.Usage - group.Counter.Limit;
+            long over = -group.Counter.Room(request.RootFloor);
             request.SawBusy = false;
-            long gave = await SubtreeReclaim.RunAsync(request, group, over, ReclaimReason.LimitLowered)
-                .ConfigureAwait(false);
+            long gave = await SubtreeReclaim.RunAsync(request, group, over, reason).ConfigureAwait(false);
             if (request.FitsIn(group) || (gave > 0 && ++rounds < ChargeAttempt.MaxRounds))
             {
                 continue;
@@ -54,6 +62,12 @@ internal static class LimitChange
             {
                 // Somebody else's reclaim is under way: a kill now would be early.
                 await OomContest.PauseAsync(request, group).ConfigureAwait(false);
+                continue;
+            }
+
+            if (group.Parent is null && await RelieveRootAsync(request).ConfigureAwait(false)
+                && ++rounds < ChargeAttempt.MaxRounds)
+            {
                 continue;
             }
 
@@ -113,6 +127,15 @@ internal static class LimitChange
                 return false;
             }
         }
+    }
+
+    // True when it gave something.
+    private static async ValueTask<bool> RelieveRootAsync(OomRequest request)
+    {
+        MemoryRoot root = request.Root;
+        long measured = root.Gauge.Relieve(request);
+        return measured > 0 || request.FitsIn(root)
+            || await root.LastResort.RunAsync(request, -root.Counter.Room(request.RootFloor)).ConfigureAwait(false) > 0;
     }
 
     // False when killing cannot help any more.

@@ -99,12 +99,19 @@ public sealed class MemoryLimitExceededException : Exception
         ChargeRefusal reason,
         OomRequest? request)
     {
-        long limit = refusing.Counter.Limit;
+        long limit = refusing.OwnLimit;
         long usage = refusing.Usage;
+        long undeclared = refusing.Parent is null ? refusing.Root.Gauge.Counted : 0;
         var text = new StringBuilder();
         text.Append(CultureInfo.InvariantCulture, $"'{member.Path}' asked for {ByteSize.FormatRounded(bytes)}; ");
         text.Append(CultureInfo.InvariantCulture,
             $"'{refusing.Path}' refused: {ByteSize.FormatRounded(usage)} of {ByteSize.FormatRounded(limit)} in use");
+        if (undeclared > 0)
+        {
+            text.Append(CultureInfo.InvariantCulture,
+                $" and {ByteSize.FormatRounded(undeclared)} that nobody declared (MemoryRoot.Unattributed)");
+        }
+
         text.Append(CultureInfo.InvariantCulture, $" ({Explain(reason, refusing, flags)}). ");
         text.Append(CultureInfo.InvariantCulture, $"Largest here: {TopConsumers.Of(refusing)}. ");
         text.Append(CultureInfo.InvariantCulture, $"Tried: {Tried(request)}. ");

@@ -63,7 +63,7 @@ public partial class MemoryGroup
     /// <exception cref="InvalidOperationException">Set on the root; set <see cref="MemoryRoot.Capacity"/>.</exception>
     public long Max
     {
-        get => Counter.Limit;
+        get => OwnLimit;
         set => LimitChange.Install(this, CheckedLimit(value, nameof(Max)));
     }
 

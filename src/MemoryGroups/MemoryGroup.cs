@@ -102,6 +102,9 @@ public partial class MemoryGroup : IDisposable, IRosterItem
 
     internal UsageCounter Counter { get; }
 
+    // What was set. The counter's limit is lower at the root while unattributed bytes count against the capacity.
+    internal long OwnLimit => Parent is null ? Root.Capacity : Counter.Limit;
+
     // Books of members that have moved elsewhere and still hold bytes here, or in a closed group below.
     internal ReadOnlySpan<MemberBooks> LeftBooks => Volatile.Read(ref _leftBooks);
 

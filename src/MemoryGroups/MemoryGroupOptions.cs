@@ -170,18 +170,58 @@ public sealed record MemoryRootOptions
     /// </summary>
     public bool CheckBuffers { get; init; }
 
+    /// <summary>
+    /// The capacity follows the container's memory limit, live: the limit less <see cref="ContainerReserveBytes"/>, and
+    /// never more than <see cref="CapacityBytes"/>. When it shrinks below what is in use, members are reclaimed from
+    /// and then killed until it fits. The garbage collector's own limit goes there, too: one such root for a process.
+    /// Without a container's limit it changes nothing. Default false.
+    /// </summary>
+    public bool FollowContainer { get; init; }
+
+    /// <summary>
+    /// What <see cref="FollowContainer"/> leaves free below the container's limit, in bytes, 0 or more. Default: a
+    /// sixteenth of the limit.
+    /// </summary>
+    public long? ContainerReserveBytes { get; init; }
+
+    /// <summary>
+    /// What the process uses without having declared it (<see cref="MemoryRoot.Unattributed"/>) counts against the
+    /// capacity. Default: as <see cref="FollowContainer"/>, because a capacity taken from a container is for the whole
+    /// process, and one given by hand usually for what is charged.
+    /// </summary>
+    public bool? CountUnattributed { get; init; }
+
+    /// <summary>
+    /// How often the process is measured when one of the two above asks for it: 10 ms to 49 days. Default half a
+    /// second. A measurement costs some 50 microseconds.
+    /// </summary>
+    public TimeSpan SamplePeriod { get; init; } = TimeSpan.FromMilliseconds(500);
+
+    /// <summary>
+    /// A measurement older than this refuses nobody: more than <see cref="SamplePeriod"/>. Default 10 seconds.
+    /// </summary>
+    public TimeSpan GaugeStaleAfter { get; init; } = TimeSpan.FromSeconds(10);
+
     /// <summary>The clock for every deadline. Default the system's.</summary>
     public TimeProvider TimeProvider { get; init; } = TimeProvider.System;
 
     // Tests own every hand-over: nothing of the protocol runs on a thread they did not choose.
     internal Action<IThreadPoolWorkItem>? PostHook { get; init; }
 
+    // And what is measured.
+    internal ProcessMemory? ProcessHook { get; init; }
+
+    internal bool CountsUnattributed => CountUnattributed ?? FollowContainer;
+
+    internal long ReserveOf(long limit) => ContainerReserveBytes ?? limit / 16;
+
     internal void Validate()
     {
         ArgumentOutOfRangeException.ThrowIfNegative(CapacityBytes);
         ArgumentNullException.ThrowIfNull(TimeProvider);
         foreach (long? bytes in (long?[])[
-            MinWatermarkBytes, LowWatermarkBytes, HighWatermarkBytes, OomReserveBytes, CostlyChargeBytes])
+            MinWatermarkBytes, LowWatermarkBytes, HighWatermarkBytes, OomReserveBytes, CostlyChargeBytes,
+            ContainerReserveBytes])
         {
             ArgumentOutOfRangeException.ThrowIfNegative(bytes ?? 0, "bytes");
         }
@@ -193,6 +233,9 @@ public sealed record MemoryRootOptions
         ArgumentOutOfRangeException.ThrowIfGreaterThan(ReclaimDeadline, MemoryGroupOptions.LongestTimeout);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(HandlerDeadline, MemoryGroupOptions.LongestTimeout);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(ReapDelay, MemoryGroupOptions.LongestTimeout);
+        ArgumentOutOfRangeException.ThrowIfLessThan(SamplePeriod, TimeSpan.FromMilliseconds(10));
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(SamplePeriod, MemoryGroupOptions.LongestTimeout);
+        ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(GaugeStaleAfter, SamplePeriod);
         long min = MinWatermark;
         long low = LowWatermarkBytes ?? min;
         long high = HighWatermarkBytes ?? low;

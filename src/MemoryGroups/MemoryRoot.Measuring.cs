@@ -1,10 +1,35 @@
-// What the root knows beside what was declared: metered allocation.
+// What the root knows beside what was declared: what the process really uses, and what was allocated.
+//
+// The room that declared bytes have is the capacity less what counts of the unattributed. Two may change it at once, an
+// administrator and the gauge: each writes its own number first, and who finds after installing the room that it is not
+// the right one any more installs it again. So the last to come leaves the right one.
 namespace MemoryGroups;
 
 public sealed partial class MemoryRoot
 {
     private readonly long _allocatedBefore = GC.GetTotalAllocatedBytes();
+    private long _capacity = long.MaxValue;
+    private long _containerCapacity = long.MaxValue;
     private long _meteredOfExited;
+
+    /// <summary>
+    /// What the process uses beyond what was declared. Measured by a timer when the options ask for that
+    /// (<see cref="MemoryRootOptions.CountUnattributed"/>, <see cref="MemoryRootOptions.FollowContainer"/>), else by
+    /// this property, at most once in a <see cref="MemoryRootOptions.SamplePeriod"/>: it then reads a few small files.
+    /// </summary>
+    public UnattributedMemory Unattributed => Gauge.Describe();
+
+    /// <summary>
+    /// The limit that the garbage collector was given (<see cref="MemoryRootOptions.FollowContainer"/>), in bytes; null
+    /// when it was given none.
+    /// </summary>
+    public long? HeapLimitBytes => _sampling.HeapLimit;
+
+    /// <summary>
+    /// How often the garbage collector refused such a limit, because more was committed: the one before stays, and the
+    /// next measurement tries again.
+    /// </summary>
+    public long HeapLimitRefusals => _sampling.HeapRefusals;
 
     /// <summary>
     /// Managed bytes that members have allocated in their scopes (<see cref="MemoryMember.Enter"/>) since the root was
@@ -27,5 +52,44 @@ public sealed partial class MemoryRoot
     public long UnmeteredBytes =>
         Math.Max(0, GC.GetTotalAllocatedBytes(precise: false) - _allocatedBefore - MeteredBytes);
 
+    internal ProcessGauge Gauge { get; }
+
+    // More is declared than there is room for.
+    internal bool IsOverRoom => Counter.Room(rootFloor: 0) < 0;
+
+    internal bool IsLow => LowWatermark > 0 && Counter.Room(LowWatermark) < 0;
+
+    // What the declared may use in all.
+    private long RoomForDeclared =>
+        Capacity is var capacity && capacity == long.MaxValue ? capacity : Math.Max(0, capacity - Gauge.Counted);
+
+    internal void InstallRoom()
+    {
+        long room;
+        do
+        {
+            room = RoomForDeclared;
+            LimitChange.Install(this, room);
+        }
+        while (room != RoomForDeclared);
+    }
+
+    internal void FollowContainer(long capacity)
+    {
+        if (Interlocked.Exchange(ref _containerCapacity, capacity) != capacity)
+        {
+            CapacityChanged();
+        }
+    }
+
     internal void NoteMetered(long bytes) => Interlocked.Add(ref _meteredOfExited, bytes);
+
+    private void CapacityChanged()
+    {
+        long capacity = Capacity;
+        SetWatermarks(capacity);
+        Reserve.Size = ReserveFor(capacity);
+        InstallRoom();
+        Gauge.Recount();
+    }
 }

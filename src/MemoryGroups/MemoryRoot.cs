@@ -23,6 +23,7 @@ public sealed partial class MemoryRoot : MemoryGroup
 
     private readonly MemoryRootOptions _options;
     private readonly BackgroundReclaim _background;
+    private readonly RootSampling _sampling;
     private long _minWatermark;
     private long _lowWatermark;
     private long _highWatermark;
@@ -43,6 +44,7 @@ public sealed partial class MemoryRoot : MemoryGroup
         TimeProvider = _options.TimeProvider;
         SetWatermarks(_options.CapacityBytes);
         _costlyChargeBytes = _options.CostlyChargeBytes ?? FollowsCapacity;
+        _capacity = _options.CapacityBytes;
         Counter.SetLimit(_options.CapacityBytes, out _);
         Stocks = new StockLedger();
         Books = new BooksErrors(this);
@@ -55,22 +57,25 @@ public sealed partial class MemoryRoot : MemoryGroup
         Reaper = new OomReaper(this);
         OomKiller = new OomKiller(this);
         _background = new BackgroundReclaim(this);
+        Gauge = new ProcessGauge(this, _options);
+        _sampling = new RootSampling(this, _options);
+        _sampling.Start();
     }
 
     /// <summary>
     /// The process-wide budget, in bytes; <see cref="long.MaxValue"/> is no limit. Watermarks, reserve and the costly
-    /// limit that were not set by hand follow it.
+    /// limit that were not set by hand follow it. With <see cref="MemoryRootOptions.FollowContainer"/> it is the
+    /// smaller of what was set here and what the container leaves.
     /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">Negative.</exception>
     public long Capacity
     {
-        get => Counter.Limit;
+        get => Math.Min(Interlocked.Read(ref _capacity), Interlocked.Read(ref _containerCapacity));
         set
         {
             ArgumentOutOfRangeException.ThrowIfNegative(value);
-            SetWatermarks(value);
-            Reserve.Size = ReserveFor(value);
-            LimitChange.Install(this, value);
+            Interlocked.Exchange(ref _capacity, value);
+            CapacityChanged();
         }
     }
 
@@ -265,7 +270,7 @@ public sealed partial class MemoryRoot : MemoryGroup
     // After a walk to the root: cheap when there is room.
     internal void StartBackgroundReclaimIfLow()
     {
-        if (LowWatermark > 0 && Counter.Room(LowWatermark) < 0)
+        if (IsLow)
         {
             _background.Start();
         }

@@ -120,7 +120,7 @@ public sealed record MemoryStatistics
             UsageBytes = group.Usage,
             UsageLowerBytes = group.UsageLower,
             PeakBytes = group.PeakUsage,
-            LimitBytes = group.Counter.Limit,
+            LimitBytes = group.OwnLimit,
             EffectiveLimitBytes = effective,
             HighBytes = group.High,
             LowBytes = group.Low,

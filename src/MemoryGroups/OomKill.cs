@@ -97,7 +97,7 @@ internal sealed class OomKill(OomRequest request, MemoryGroup group, string why)
             Request.HasPanicked = true;
 
             // Its own work item: user code, and it usually does not return.
-            string what = $"out of memory in '{Group.Path}' ({Group.Usage} of {Group.Counter.Limit} bytes)";
+            string what = $"out of memory in '{Group.Path}' ({Group.Usage} of {Group.OwnLimit} bytes)";
             _root.Post(new PanicCall(_root, what));
         }
     }
@@ -195,7 +195,7 @@ internal sealed class OomKill(OomRequest request, MemoryGroup group, string why)
     // Against what adjustments count: the limit, and without one the usage.
     internal static long Scale(MemoryGroup group)
     {
-        long limit = group.Counter.Limit;
+        long limit = group.OwnLimit;
         return Math.Max(1, limit == long.MaxValue ? group.Usage : limit);
     }
 

@@ -156,7 +156,8 @@ public sealed class OomKiller
     // For the holder of the group's OOM lock, who is neither queued nor marked.
     internal async ValueTask<OomVerdict> KillForGroupAsync(OomRequest request, MemoryGroup group)
     {
-        var kill = new OomKill(request, group, "the limit of its group was reached");
+        string why = group.Parent is null ? "less room was left than is in use" : "the limit of its group was reached";
+        var kill = new OomKill(request, group, why);
         try
         {
             (OomVerdict? settled, IReadOnlyList<OomCandidate>? ranking) = await AskAsync(kill).ConfigureAwait(false);
@@ -262,7 +263,9 @@ public sealed class OomKiller
             return OomVerdict.Retry;
         }
 
-        if (kill.Scene.IsGlobal && _root.KillAllocatingMember && asker is not null && OomCandidates.IsEligible(asker))
+        Guarantee? guarantee = Guarantee.For(kill);
+        if (kill.Scene.IsGlobal && _root.KillAllocatingMember && asker is not null && OomCandidates.IsEligible(asker)
+            && guarantee?.Covers(asker) is not true)
         {
             kill.Execute(new OomCandidate(asker, kill.Score(asker), "it made the request (KillAllocatingMember)"));
             return OomVerdict.Retry;
@@ -271,7 +274,7 @@ public sealed class OomKiller
         foreach (OomCandidate candidate in ranking ?? [])
         {
             if (candidate.Member is { } member && member.Group.IsWithin(kill.Group) && OomCandidates.IsEligible(member)
-                && kill.Execute(candidate))
+                && guarantee?.Covers(member) is not true && kill.Execute(candidate))
             {
                 return OomVerdict.Retry;
             }
@@ -279,7 +282,7 @@ public sealed class OomKiller
 
         // A policy that ranked and found nobody has spoken; a handler that named somebody unfit has not.
         bool policySpoke = ranking is not null && OomControl.PolicyFor(kill.Group) is not null;
-        while (!policySpoke && VictimSearch.Worst(kill.Group, kill.ScaleBytes) is { } worst)
+        while (!policySpoke && VictimSearch.Worst(kill.Group, kill.ScaleBytes, guarantee) is { } worst)
         {
             if (kill.Execute(worst))
             {

@@ -79,6 +79,12 @@ public sealed record OomReport
     /// <summary>The usage of that group at the decision, in bytes.</summary>
     public required long UsageBytes { get; init; }
 
+    /// <summary>
+    /// Of the root's capacity, what was measured in use beside the usage and not declared by anybody, in bytes; 0 for
+    /// any other group, and when it does not count.
+    /// </summary>
+    public long UnattributedBytes { get; init; }
+
     /// <summary>Who was killed.</summary>
     public required string VictimPath { get; init; }
 
@@ -149,7 +155,7 @@ public sealed record OomReport
         {
             $"OOM report #{Number}, {Time:yyyy-MM-dd HH:mm:ss.fff zzz}",
             $"  asked     {Asker} wanted {Size(RequestedBytes)} (flags: {Flags}), tried for {WaitedMilliseconds:F1} ms",
-            $"  refused   {RefusingGroup}: {Size(UsageBytes)} of {Size(LimitBytes)} in use",
+            $"  refused   {RefusingGroup}: {Size(UsageBytes)} of {Size(LimitBytes)} in use{Undeclared}",
             $"  killed    {VictimPath}: {Size(VictimUsageBytes)}, score {Size(VictimScore)}",
             $"  because   {Reason}",
             $"  outcome   {Describe()}",
@@ -172,6 +178,8 @@ public sealed record OomReport
     }
 
     private string Asker => AskerPath.Length == 0 ? "nobody in particular" : AskerPath;
+
+    private string Undeclared => UnattributedBytes == 0 ? string.Empty : $", {Size(UnattributedBytes)} undeclared";
 
     private static string Size(long bytes) => ByteSize.FormatRounded(bytes);
 

@@ -19,6 +19,7 @@ internal sealed class OomReportBuilder
     private readonly string _why;
     private readonly OomReportScore _victim;
     private readonly List<(MemoryGroup Group, long Usage)> _path = [];
+    private readonly long _unattributed;
     private long _number;
     private DateTimeOffset _time;
     private OomReport? _report;
@@ -31,6 +32,7 @@ internal sealed class OomReportBuilder
         MemoryMember victim = candidate.Member;
         _victim = new OomReportScore(
             victim.Path, victim.Space.Usage, victim.OomScoreAdjustment, kill.Score(victim));
+        _unattributed = kill.Group.Parent is null ? kill.Group.Root.Gauge.Counted : 0;
         for (MemoryGroup? at = victim.Group; at is not null; at = at.Parent)
         {
             _path.Add((at, at.Usage));
@@ -60,7 +62,8 @@ internal sealed class OomReportBuilder
             Flags = request.Flags,
             WaitedMilliseconds = request.Waited.TotalMilliseconds,
             RefusingGroup = _kill.Group.Path,
-            LimitBytes = _kill.Group.Counter.Limit,
+            LimitBytes = _kill.Group.OwnLimit,
+            UnattributedBytes = _unattributed,
             UsageBytes = UsageOf(_kill.Group),
             VictimPath = _victim.Path,
             VictimGroup = _candidate.Member.Group.Path,
@@ -117,7 +120,7 @@ internal sealed class OomReportBuilder
                 .Select(static item => item.Element)
                 .OrderBy(static group => group.Path, StringComparer.Ordinal)
                 .Select(group => new OomReportGroup(
-                    group.Path, UsageOf(group), group.Root.Stocks.HeldIn(group), group.Counter.Limit, group.Low)),
+                    group.Path, UsageOf(group), group.Root.Stocks.HeldIn(group), group.OwnLimit, group.Low)),
         ];
     }
 

@@ -181,11 +181,12 @@ internal sealed class UsageCounter(MemoryGroup group, UsageCounter? parent, long
         return Interlocked.CompareExchange(ref _limit, newLimit, old) == old;
     }
 
-    // Here or above: the closest level that could not admit so much even if it were empty.
+    // Here or above: the closest level that could not admit so much even if it were empty. Unattributed bytes, for
+    // which the root's limit is lowered, may go away.
     internal UsageCounter? NeverAdmits(long bytes, long rootFloor)
     {
         UsageCounter? level = this;
-        while (level is not null && bytes <= level.Limit - (level.IsRoot ? rootFloor : 0))
+        while (level is not null && bytes <= level.Group.OwnLimit - (level.IsRoot ? rootFloor : 0))
         {
             level = level.Parent;
         }

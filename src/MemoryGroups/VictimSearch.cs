@@ -41,8 +41,16 @@ internal sealed class VictimSearch
     private long Bar => _worst is null ? ScoreTable.Never + 1 : _rank.IsOrigin ? ScoreTable.Always : _rank.Score;
 
     // Null when nobody is eligible.
-    internal static OomCandidate? Worst(MemoryGroup top, long scaleBytes)
+    internal static OomCandidate? Worst(MemoryGroup top, long scaleBytes, Guarantee? guarantee = null)
     {
+        if (guarantee is not null)
+        {
+            // Rare: each member's path has to be looked at, so all are.
+            var spared = new VictimSearch(top, scaleBytes);
+            OomCandidates.Walk(top, member => spared.OfferUnless(guarantee, member));
+            return spared.Found;
+        }
+
         var search = new VictimSearch(top, scaleBytes);
         if (!search.MayScan || !search.TryScan())
         {
@@ -146,6 +154,14 @@ internal sealed class VictimSearch
 
                 OomCandidates.YieldAfter(++_asked, _top);
             }
+        }
+    }
+
+    private void OfferUnless(Guarantee guarantee, MemoryMember member)
+    {
+        if (!guarantee.Covers(member))
+        {
+            Offer(member, inOrder: true);
         }
     }
 

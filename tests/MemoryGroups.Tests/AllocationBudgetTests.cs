@@ -25,7 +25,7 @@ public sealed class AllocationBudgetTests
         Assert.True(member.IsKilled);
         Assert.True(member.Killed.IsCancellationRequested);
         Assert.False(bystander.IsKilled);
-        Assert.Equal("it allocated 1.7M, more than its AllocationBudget of 1.6M", member.KillReason);
+        Assert.Equal("it allocated 1.7M, more than its AllocationBudget of 1.5M", member.KillReason);
         OomReport report = Assert.Single(world.Root.Reports.Latest());
         Assert.Equal($"an allocation budget was exceeded; {member.KillReason}", report.Reason);
         Assert.Equal((member.Path, tenant.Path), (report.VictimPath, report.RefusingGroup));

@@ -110,7 +110,10 @@ public sealed class MemoryEventsTests
             }
         }
 
-        var all = new MemoryEventCounts(Low: 1, High: 2, Max: 3, Oom: 4, OomKill: 5, OomGroupKill: 6, Waits: 7);
+        var all = new MemoryEventCounts(Low: 1, High: 2, Max: 3, Oom: 4, OomKill: 5, OomGroupKill: 6, Waits: 7)
+        {
+            BudgetKill = 8,
+        };
         Assert.Equal([all, all, all, default], levels.Select(static level => level.Events.Current));
         Assert.Equal([default, default, all, default], levels.Select(static level => level.Events.Local));
         Assert.Equal((default, default), (world.Root.Events.Current, world.Root.Events.Local));

@@ -58,12 +58,12 @@ internal sealed class ModelGroup(string path, ModelGroup? parent)
 
     public long Refusals { get; set; }
 
-    public long[] Local { get; } = new long[7];
+    public long[] Local { get; } = new long[8];
 
-    public long[] Total { get; } = new long[7];
+    public long[] Total { get; } = new long[8];
 
     // Of the whole tree.
-    public long[] All { get; } = parent?.All ?? new long[7];
+    public long[] All { get; } = parent?.All ?? new long[8];
 
     public long Timeout { get; set; }
 

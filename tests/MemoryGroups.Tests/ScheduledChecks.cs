@@ -174,7 +174,7 @@ internal sealed class ScheduledChecks(ScheduledCase scheduled)
 
     private static bool AtLeast(in MemoryEventCounts a, in MemoryEventCounts b) =>
         a.Low >= b.Low && a.High >= b.High && a.Max >= b.Max && a.Oom >= b.Oom && a.OomKill >= b.OomKill
-        && a.OomGroupKill >= b.OomGroupKill && a.Waits >= b.Waits;
+        && a.OomGroupKill >= b.OomGroupKill && a.Waits >= b.Waits && a.BudgetKill >= b.BudgetKill;
 
     private static bool AnyMarkedHolder(MemoryGroup group)
     {
