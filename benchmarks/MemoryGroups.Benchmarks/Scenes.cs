@@ -14,6 +14,7 @@ internal static class Scenes
         .. ReadCases.Scenes,
         .. WatchCases.Scenes,
         .. UpkeepCases.Scenes,
+        .. MeterCases.Scenes,
         .. StrandedBytes.Scenes,
         .. DriftAudit.Scenes,
         .. DrainLatency.Scenes,
