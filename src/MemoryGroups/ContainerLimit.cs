@@ -53,7 +53,7 @@ internal sealed class ContainerLimit
         long? smallest = null;
         foreach (string level in _levels)
         {
-            string text = File.ReadAllText(Path.Join(level, LimitFile)).Trim();
+            string text = SmallFile.Read(Path.Join(level, LimitFile)).Trim();
             if (text != "max" && Parse(text) is var limit && limit < NoLimit && !(limit >= smallest))
             {
                 smallest = limit;
@@ -67,15 +67,15 @@ internal sealed class ContainerLimit
     internal long ReadMeasured()
     {
         string own = _levels[0];
-        long usage = Parse(File.ReadAllText(Path.Join(own, UsageFile)));
+        long usage = Parse(SmallFile.Read(Path.Join(own, UsageFile)));
         string prefix = _isFirst ? "total_" : string.Empty;
-        foreach (string line in File.ReadLines(Path.Join(own, "memory.stat")))
+        foreach (ReadOnlySpan<char> line in SmallFile.Read(Path.Join(own, "memory.stat")).AsSpan().EnumerateLines())
         {
-            int space = line.IndexOf(' ', StringComparison.Ordinal);
-            if (space > 0 && line.AsSpan(0, space).StartsWith(prefix)
-                && line.AsSpan(prefix.Length, space - prefix.Length) is "active_file" or "inactive_file")
+            int space = line.IndexOf(' ');
+            if (space > 0 && line.StartsWith(prefix)
+                && line[prefix.Length..space] is "active_file" or "inactive_file")
             {
-                usage -= Parse(line.AsSpan(space));
+                usage -= Parse(line[space..]);
             }
         }
 

@@ -5,8 +5,8 @@
 // as any other limit. Measured below declared (pages that were charged and not touched) never gives extra room: they
 // may be touched at any time.
 //
-// A reading is taken by a timer, and again before anybody is refused or killed at the root for what it says. One that
-// is too old counts for nothing: who is refused at the root looks at its age first.
+// A reading is taken by a timer, and again before anybody is killed at the root for what it says. One that is too old
+// counts for nothing: who is refused at the root looks at its age first.
 // Declared is read before and after measured, and the larger one is taken, so that a charge in between is not taken
 // for unattributed bytes. How wrong at most: what was uncharged and freed in between, until the next reading; and
 // a counted value that differs by less than 1/512 of the capacity stays as it is, so that noise moves no limit.

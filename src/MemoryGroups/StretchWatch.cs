@@ -12,14 +12,9 @@ namespace MemoryGroups;
 
 internal static class StretchWatch
 {
-    internal const long InEarnest = 1 << 20;
-    internal const int LooksUntilOff = 20;
-
     private static readonly TimeSpan Period = TimeSpan.FromMilliseconds(50);
     private static readonly TimeSpan IdlePeriod = TimeSpan.FromMilliseconds(500);
     private static readonly Lazy<Watch> Shared = new(static () => new Watch());
-
-    internal static bool IsListening => Shared.IsValueCreated && Shared.Value.IsListening;
 
     // The first metered scope of the process starts the looks.
     internal static void Start() => _ = Shared.Value;
@@ -29,9 +24,8 @@ internal static class StretchWatch
 
     private sealed class Watch
     {
+        private readonly ListeningRule _rule = new();
         private readonly ITimer _timer;
-        private long _total;
-        private int _quiet;
 
         internal Watch()
         {
@@ -45,33 +39,38 @@ internal static class StretchWatch
 
         internal AllocationTicks Ticks { get; } = new();
 
-        internal bool IsListening { get; private set; }
-
         private void Look()
         {
             (bool metered, bool isLong) = MeteredThread.LookAtAll(TimeProvider.System.GetUtcNow().UtcDateTime);
-            long total = GC.GetTotalAllocatedBytes(precise: false);
-            if (isLong && total - _total >= InEarnest)
+            bool before = _rule.IsListening;
+            _rule.Look(isLong, GC.GetTotalAllocatedBytes(precise: false));
+            if (_rule.IsListening != before)
             {
-                _quiet = 0;
-                Listen(true);
-            }
-            else if (IsListening && ++_quiet >= LooksUntilOff)
-            {
-                Listen(false);
+                Ticks.Switch(_rule.IsListening);
             }
 
-            _total = total;
             _timer.Change(metered ? Period : IdlePeriod, Timeout.InfiniteTimeSpan);
         }
+    }
+}
 
-        private void Listen(bool on)
-        {
-            if (IsListening != on)
-            {
-                IsListening = on;
-                Ticks.Switch(on);
-            }
-        }
+// Whether the runtime's allocation events are worth their cost, decided at each look.
+internal sealed class ListeningRule
+{
+    internal const long InEarnest = 1 << 20;
+    internal const int LooksUntilOff = 20;
+
+    private long _total;
+    private int _quiet;
+
+    internal bool IsListening { get; private set; }
+
+    // The total is what the process has allocated since it began, in bytes.
+    internal void Look(bool isLong, long total)
+    {
+        bool wanted = isLong && total - _total >= InEarnest;
+        _quiet = wanted ? 0 : _quiet + 1;
+        IsListening = wanted || (IsListening && _quiet < LooksUntilOff);
+        _total = total;
     }
 }

@@ -177,6 +177,37 @@ public sealed class AllocationBudgetTests
     }
 
     [Fact]
+    public void Events_are_listened_to_only_while_a_thread_stays_away_and_the_process_allocates()
+    {
+        var rule = new ListeningRule();
+        long total = 0;
+        Look(isLong: false, ListeningRule.InEarnest, listens: false);
+        Look(isLong: true, ListeningRule.InEarnest - 1, listens: false);
+        Look(isLong: true, ListeningRule.InEarnest, listens: true);
+
+        // Somebody comes back and stays away again: nothing is switched.
+        for (int i = 1; i < ListeningRule.LooksUntilOff; i++)
+        {
+            Look(isLong: false, ListeningRule.InEarnest, listens: true);
+        }
+
+        Look(isLong: true, ListeningRule.InEarnest, listens: true);
+        for (int i = 1; i < ListeningRule.LooksUntilOff; i++)
+        {
+            Look(isLong: true, 0, listens: true);
+        }
+
+        Look(isLong: true, 0, listens: false);
+
+        void Look(bool isLong, long allocated, bool listens)
+        {
+            total += allocated;
+            rule.Look(isLong, total);
+            Assert.Equal(listens, rule.IsListening);
+        }
+    }
+
+    [Fact]
     public void Loop_that_never_comes_back_is_seen_and_killed()
     {
         using var root = new MemoryRoot();
