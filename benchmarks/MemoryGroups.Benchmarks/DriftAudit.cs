@@ -2,8 +2,8 @@
 // at audits, and what every group says is compared with what the threads hold.
 //
 // True usage lies between UsageLower and UsageUpper at every audit, exactly; the gap above it stays within what is
-// published: an eighth of the usage and, for each group in the subtree, two batches for each CPU. An error that piles up
-// would show as a gap that grows. The control posts late, as thread-local buffers do.
+// published: an eighth of the usage and, for each group in the subtree, two batches for each CPU. An error that grows
+// would show as a gap that does. The control posts late, as thread-local buffers do.
 namespace MemoryGroups.Benchmarks;
 
 internal static class DriftAudit

@@ -1,7 +1,7 @@
 // What it costs to know at any moment who would have to die: the table of bounds, kept while members charge.
 //
 // The baseline is a plain usage update, one atomic counter under the same charges. A bound is published when a member
-// draws or returns a quantum, so steady charges pay nothing for it; a mix of sizes pays now and then, and its figure has
+// draws or returns a quantum, so steady charges pay nothing for it. A mix of sizes pays now and then; its figure has
 // the rest of that slow path in it as well. The control keeps members in a sorted set at every change, which is the
 // first thing that finds the largest quickly. Depth 3, one thread; every member holds 1 MiB.
 namespace MemoryGroups.Benchmarks;
