@@ -15,6 +15,7 @@ internal static class Scenes
         .. WatchCases.Scenes,
         .. UpkeepCases.Scenes,
         .. MeterCases.Scenes,
+        .. BufferCases.Scenes,
         .. StrandedBytes.Scenes,
         .. DriftAudit.Scenes,
         .. DrainLatency.Scenes,

@@ -2,6 +2,7 @@
 //
 // Must stay true: a rented memory is charged until its owner is disposed, once; a refused rent leaves nothing behind.
 using System.Buffers;
+using System.IO.Pipelines;
 
 namespace MemoryGroups;
 
@@ -14,6 +15,7 @@ namespace MemoryGroups;
 public sealed class ChargedMemoryPool : MemoryPool<byte>
 {
     private const int DefaultSize = 4096;
+    private const long DefaultPause = 64 * 1024;
 
     private readonly ChargedArrayPool<byte> _arrays;
     private bool _disposed;
@@ -46,6 +48,32 @@ public sealed class ChargedMemoryPool : MemoryPool<byte>
         ArgumentOutOfRangeException.ThrowIfGreaterThan(minBufferSize, MaxBufferSize);
         ObjectDisposedException.ThrowIf(Volatile.Read(ref _disposed), this);
         return new Rented(this, _arrays.Rent(minBufferSize < 0 ? DefaultSize : minBufferSize));
+    }
+
+    /// <summary>
+    /// Options for a <see cref="Pipe"/> whose segments are this pool's: what was written and not read yet is charged.
+    /// A refused segment throws at the writer (<see cref="MemoryLimitExceededException"/>, or
+    /// <see cref="OomKilledException"/>); what is in the pipe stays readable.
+    /// </summary>
+    /// <param name="pauseWriterThreshold">
+    /// A flush waits for the reader while so many bytes or more are unread; 0: never, only the limits bound it.
+    /// The writer goes on when half of them are left.
+    /// </param>
+    /// <param name="minimumSegmentSize">The smallest segment, in bytes, 1 to <see cref="MaxBufferSize"/>.</param>
+    /// <returns>The options; for any number of pipes.</returns>
+    /// <exception cref="ArgumentOutOfRangeException">A size is out of range.</exception>
+    public PipeOptions CreatePipeOptions(
+        long pauseWriterThreshold = DefaultPause, int minimumSegmentSize = DefaultSize)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(pauseWriterThreshold);
+        ArgumentOutOfRangeException.ThrowIfLessThan(minimumSegmentSize, 1);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(minimumSegmentSize, MaxBufferSize);
+        return new PipeOptions(
+            this,
+            pauseWriterThreshold: pauseWriterThreshold,
+            resumeWriterThreshold: pauseWriterThreshold / 2,
+            minimumSegmentSize: minimumSegmentSize,
+            useSynchronizationContext: false);
     }
 
     /// <inheritdoc/>
