@@ -92,6 +92,7 @@ for tree in fork chain; do
   check holds "hoard-stuck-$tree" $shape HOARD REAP STUCK
   check holds "hoard-cut-$tree" $shape HOARD CUT_TO=2
   check holds "queue-$tree" $shape QUEUE KILL_DISABLED
+  check holds "turn-cancel-$tree" $shape TURN CANCEL
   check holds "queue-cancel-$tree" $shape QUEUE KILL_DISABLED CANCEL
   check holds "hoard-listen-$tree" $shape HOARD LISTEN
 done
@@ -106,6 +107,8 @@ mutant() { check found "mutant-$1" "$@"; }
 mutant TRYLOCK_BEFORE_QUEUE HOG CANCEL
 mutant NO_WAKE_AFTER_RELEASE HOG CANCEL
 mutant WAKE_BEFORE_RELEASE HOG CANCEL
+mutant NO_TURN_PASSED_ON TURN CANCEL
+mutant TURN_LOST_WITH_THE_BYTES TURN CANCEL
 mutant NO_MARGIN_RECHECK QUEUE KILL_DISABLED
 mutant MARK_AFTER_TRYLOCK HOARD LISTEN
 mutant RELEASE_CLEARS_ANOTHERS_HOLD HOG

@@ -46,6 +46,8 @@ byte limit[3];
 byte waiters[3];            /* the counter's copy, read without the guard */
 byte marks[3];
 byte holder[3] = NOBODY;    /* OomLock */
+bool turn[ACTORS];          /* told to look again because a lock became free */
+bool contends[ACTORS];      /* is marked, and tries or sleeps for the lock */
 byte heldBelow[3];
 bool killDisabled;
 
@@ -59,7 +61,7 @@ bool attached[ACTORS];
 bool cancelled[ACTORS];
 bool killed[ACTORS];
 bool exited[MEMBERS];
-bool stays[MEMBERS];        /* goes only when it is killed */
+bool stays[MEMBERS];        /* keeps what it has or gets, and goes only when it is killed */
 bool over[ACTORS];          /* has ended, or would stay for ever if nobody killed it */
 
 /* Spaces: each member has its own. */
@@ -143,33 +145,69 @@ inline wakeAll(g) {
   }
 }
 
-inline attach(a) {
+#define LOCKABLE(g) (heldBelow[g] == 0 && holder[g] == NOBODY && holder[0] == NOBODY && \
+  (UP(g) == NOBODY || holder[UP(g) % 3] == NOBODY))
+
+/* The oldest contender at g that sleeps tries next, if the lock can be had. Part of a guarded step. */
+inline giveTurn(g, from) {
+  if
+  :: LOCKABLE(g) ->
+     any = from;
+     do
+     :: any == ACTORS || (queuedAt[any] == g && contends[any] && told[any] == Quiet) -> break
+     :: else -> any++
+     od;
+     if
+     :: any < ACTORS -> told[any] = Hint; turn[any] = true
+     :: else
+     fi
+  :: else
+  fi
+}
+
+/* OomWaitQueue.PassTurnOn: to somebody younger. */
+inline passTurnOn() {
+#ifndef NO_TURN_PASSED_ON
+  if
+  :: turnAt != NOBODY -> d_step { !guard; giveTurn(turnAt, me + 1); turnAt = NOBODY }
+  :: else
+  fi
+#else
+  turnAt = NOBODY
+#endif
+}
+
+inline enter(a, g) {
   d_step {
     !guard;
     told[a] = Quiet;
+    turn[a] = false;
     if
     :: killed[a] -> told[a] = Killed
     :: else -> attached[a] = true
-    fi
+    fi;
+    queuedAt[a] = g;
+    waiters[g]++
   }
 }
 
-inline enqueue(a, g) {
-  d_step { !guard; queuedAt[a] = g; waiters[g]++ }
-}
-
-/* With DetachFromMember: the reason stays readable until the next waiter is made. */
-inline dequeue(a, g) {
-  d_step {
-    !guard;
-    queuedAt[a] = NOBODY;
-    waiters[g]--;
-    attached[a] = false;
-    if
-    :: told[a] == Hint -> hint = g
-    :: else
-    fi
-  }
+/* Part of a guarded step. The reason stays readable until the next waiter is made. */
+inline leaveQueue(a, g) {
+  if
+  :: contends[a] -> contends[a] = false; assert(marks[g] > 0); marks[g]--
+  :: else
+  fi;
+  queuedAt[a] = NOBODY;
+  waiters[g]--;
+  attached[a] = false;
+  if
+  :: told[a] == Hint -> hint = g
+  :: else
+  fi;
+  if
+  :: turn[a] -> turn[a] = false; turnAt = g
+  :: else
+  fi
 }
 
 inline passHintOn() {
@@ -259,8 +297,9 @@ inline tryCharge(a) {
 inline tryAcquire(a, g) {
   d_step {
     !guard;
-    locked = heldBelow[g] == 0 && holder[g] == NOBODY && holder[0] == NOBODY &&
-      (UP(g) == NOBODY || holder[UP(g) % 3] == NOBODY);
+    locked = LOCKABLE(g);
+    turn[a] = false;
+    turnAt = NOBODY;
     if
     :: locked ->
        holder[g] = a;
@@ -276,36 +315,44 @@ inline tryAcquire(a, g) {
   }
 }
 
+/* With the turns that follow from it: the parts of OomContest.Leave for who holds. Part of a guarded step. */
 inline releaseLock(a, g) {
-  d_step {
-    !guard;
 #ifdef RELEASE_CLEARS_ANOTHERS_HOLD
-    any = holder[g] != NOBODY;
+  any = holder[g] != NOBODY;
 #else
-    any = true;
-    assert(holder[g] == a);                             /* I9 */
+  any = true;
+  assert(holder[g] == a);                               /* I9 */
 #endif
-    if
-    :: any ->
-       holder[g] = NOBODY;
-       i = UP(g);
-       do
-       :: i != NOBODY -> assert(heldBelow[i] > 0); heldBelow[i]--; i = UP(i)
-       :: else -> break
-       od
-    :: else
-    fi
-  }
+  if
+  :: any ->
+     holder[g] = NOBODY;
+     i = UP(g);
+     do
+     :: i != NOBODY -> assert(heldBelow[i] > 0); heldBelow[i]--; i = UP(i)
+     :: else -> break
+     od
+  :: else
+  fi
+}
+
+/* OomWaitQueue.GiveTurnsLocked. Part of a guarded step. */
+inline giveTurns(g) {
+  i = 0;
+  do
+  :: i < 3 ->
+     if
+     :: RELATED(i, g) -> giveTurn(i, 0)
+     :: else
+     fi;
+     i++
+  :: else -> break
+  od
 }
 
 /* ---- OomContest: marks and notification ---- */
 
-inline mark(g) {
-  d_step { !guard; marks[g]++ }
-}
-
-inline unmark(g) {
-  d_step { !guard; assert(marks[g] > 0); marks[g]-- }
+inline mark(a, g) {
+  d_step { !guard; marks[g]++; contends[a] = true }
 }
 
 inline notify(g) {
@@ -445,7 +492,8 @@ proctype Member(byte me) {
   byte r, lv, v;
   byte wl = NOBODY;
   byte hint = NOBODY;
-  bool fell, locked, marked, through;
+  byte turnAt = NOBODY;
+  bool fell, locked, through;
   mtype verdict = Retry;
 
   if
@@ -460,17 +508,25 @@ end_stays:
 
 again:
   if
-  :: cancelled[me] -> passHintOn(); goto gone
+  :: cancelled[me] -> passTurnOn(); passHintOn(); goto gone
   :: else
   fi;
   tryCharge(me);
   if
-  :: r == NOBODY -> hint = NOBODY; goto granted
+  :: r == NOBODY ->
+     hint = NOBODY;
+#ifndef TURN_LOST_WITH_THE_BYTES
+     passTurnOn();
+#else
+     turnAt = NOBODY;
+#endif
+     goto granted
   :: else
   fi;
   if
-  :: killed[me] && (through || isHidden[me]) -> passHintOn(); goto gone
+  :: killed[me] && (through || isHidden[me]) -> passTurnOn(); passHintOn(); goto gone
   :: ask[me] > limit[r] || (UP(r) != NOBODY && ask[me] > limit[UP(r) % 3]) || ask[me] > limit[0] ->
+     passTurnOn();
      passHintOn();
      goto gone
   :: else
@@ -482,12 +538,14 @@ again:
 #ifdef TRYLOCK_BEFORE_QUEUE
   tryAcquire(me, r);
 #endif
-  attach(me);
-  enqueue(me, r);
+  enter(me, r);
   passHintOn();
+  if
+  :: turnAt != r -> passTurnOn()
+  :: else
+  fi;
 #ifndef MARK_AFTER_TRYLOCK
-  mark(r);
-  marked = true;
+  mark(me, r);
 #endif
 #ifndef NO_MARGIN_RECHECK
   if
@@ -511,15 +569,12 @@ again:
   :: else
   fi;
 #ifdef MARK_AFTER_TRYLOCK
-  mark(r);
-  marked = true;
+  mark(me, r);
 #endif
   assert(!locked || !listening || !WITHIN(ear, r) || heard);  /* told at least once, whenever it registered */
   if
   :: locked && !killDisabled ->
-     unmark(r);
-     marked = false;
-     dequeue(me, r);
+     d_step { !guard; leaveQueue(me, r) }
      killForGroup(me, r);
      goto left
   :: else
@@ -533,41 +588,55 @@ asleep:
   :: told[me] == Hint -> verdict = Retry
   fi;
 leave:
-  if
-  :: marked -> unmark(r); marked = false
-  :: else
-  fi;
-  dequeue(me, r);
-  told[me] = Quiet;
+  through = true;
 left:
   assert(!locked || holder[r] == me);                   /* I9: nobody cleared what we hold */
 #ifdef WAKE_BEFORE_RELEASE
   if
-  :: locked -> wakeAll(r)
+  :: locked -> d_step { !guard; giveTurns(r); skip }
   :: else
   fi;
 #endif
+  d_step {
+    !guard;
+    if
+    :: queuedAt[me] != NOBODY -> leaveQueue(me, r)
+    :: else
+    fi;
+    if
 #ifdef RELEASE_CLEARS_ANOTHERS_HOLD
-  releaseLock(me, r);
+    :: true ->
 #else
-  if
-  :: locked ->
-     releaseLock(me, r);
+    :: locked ->
+#endif
+       releaseLock(me, r);
 #if !defined(WAKE_BEFORE_RELEASE) && !defined(NO_WAKE_AFTER_RELEASE)
-     wakeAll(r);
+       giveTurns(r);
 #endif
-     locked = false
-  :: else
-  fi;
+       skip
+#ifndef RELEASE_CLEARS_ANOTHERS_HOLD
+    :: else
 #endif
+    fi;
+    told[me] = Quiet
+  }
   locked = false;
   r = 0;
   if
   :: verdict == Retry -> goto again
-  :: else -> passHintOn(); goto gone
+  :: else -> passTurnOn(); passHintOn(); goto gone
   fi;
 
 granted:
+  if
+  :: stays[me] ->
+     atomic { over[me] = !victim[me] };
+end_keeps:
+     atomic { killed[me] -> over[me] = false };
+     goto gone
+  :: else
+  fi;
+
   /* Used for a while; then returned, unless the reaper has taken it meanwhile. */
   skip;
   d_step {
@@ -675,6 +744,7 @@ proctype Cutter() {
   byte lv, v;
   byte wl = NOBODY;
   byte hint = NOBODY;
+  byte turnAt = NOBODY;
   mtype verdict = Retry;
 
   limit[0] = CUT_TO;
@@ -690,15 +760,13 @@ proctype Cutter() {
         :: else
         fi
      fi;
-     attach(ADMIN);
-     enqueue(ADMIN, 0);
+     enter(ADMIN, 0);
      passHintOn();
      if
      :: !FITS(ADMIN, 0) && VICTIM_IN_FLIGHT(0) -> sleep(ADMIN)
      :: else
      fi;
-     dequeue(ADMIN, 0);
-     told[ADMIN] = Quiet
+     d_step { !guard; leaveQueue(ADMIN, 0); told[ADMIN] = Quiet }
   od;
   passHintOn();
   over[ADMIN] = true
@@ -723,7 +791,7 @@ inline scene() {
   limit[0] = 3;
   limit[1] = 2;
   limit[2] = 2;
-#if defined(HOARD) && !defined(STUCK)
+#if (defined(HOARD) && !defined(STUCK)) || defined(TURN)
   home[1] = 2;              /* many steps: from one place only */
 #else
   select(i : 0 .. 2);
@@ -745,6 +813,12 @@ inline scene() {
   member(0, 1, 1, 1, false);
   member(1, home[1], 1, 1, false);
   member(2, 2, 1, 0, true)
+#elif defined(TURN)
+  /* All three are refused by the parent. What the first leaves behind the second keeps, and the third must kill. */
+  limit[0] = 2;
+  member(0, 1, 1, 1, false);
+  member(1, home[1], 0, 1, true);
+  member(2, 2, 1, 1, false)
 #elif defined(HOARD)
   /* Two stay with what they hold, and one asks for more than the smaller of them would give. */
   limit[2] = 3;

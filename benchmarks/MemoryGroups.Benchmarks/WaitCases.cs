@@ -1,8 +1,12 @@
-// Waiting for memory and being granted it, against a semaphore of the same size.
+// Waiting for memory and being granted it, against a semaphore and a concurrency limiter of the same size.
 //
 // One group whose killer is off holds exactly what its holder has, so whoever asks for a byte sleeps until some come
 // back. A wake is timed from the release to the first line after the await, on whatever thread that runs. Allocation is
-// counted without anybody awaiting: a task that is only looked at costs no state machine of ours.
+// counted without anybody awaiting: a task that is only looked at costs no state machine of ours. Many waiters are many
+// async methods that go on after their wait, as waiters do: a semaphore whose tasks nobody awaits hands over nothing.
+using System.Collections.Concurrent;
+using System.Threading.RateLimiting;
+
 namespace MemoryGroups.Benchmarks;
 
 internal static class WaitCases
@@ -21,6 +25,7 @@ internal static class WaitCases
         var ours = new Room();
         var besides = new Room();
         var semaphore = new SemaphoreSlim(0);
+        var permits = new Permits(1);
         return new PairedSet
         {
             Cases =
@@ -30,6 +35,7 @@ internal static class WaitCases
                     waits, besides.WaitAsync, besides.Release, besides.TakeBack))),
                 new OwnCase("semaphore", () => MedianWake(
                     waits, () => new ValueTask(semaphore.WaitAsync()), () => semaphore.Release(), static () => { })),
+                new OwnCase("limiter", () => MedianWake(waits, permits.WaitAsync, permits.Release, permits.TakeBack)),
                 new OwnCase("ours, bytes", () => BytesPerWait(waits, ours.WaitAsync, ours.Release, ours.TakeBack)),
                 new OwnCase("semaphore, bytes", () => BytesPerWait(
                     waits, () => new ValueTask(semaphore.WaitAsync()), () => semaphore.Release(), static () => { })),
@@ -37,6 +43,7 @@ internal static class WaitCases
             Goals =
             [
                 Goal.AtMost("lone wake, p50 / SemaphoreSlim's", 1, static at => at.Ratio("ours", "semaphore")),
+                Goal.Shown("lone wake, p50 / ConcurrencyLimiter's", static at => at.Ratio("ours", "limiter"), "x"),
                 Goal.Shown("lone wake, p50", static at => at.Nanos("ours"), "ns"),
                 Goal.AtMost("small wake behind a blocked huge one / alone", 1.1, static at =>
                     at.Ratio("ours, huge", "ours")),
@@ -46,7 +53,7 @@ internal static class WaitCases
                         at.Nanos("semaphore, bytes"), Bound.AtLeast(64), "B"),
                 },
             ],
-            Owned = [ours, besides],
+            Owned = [ours, besides, permits],
         };
     }
 
@@ -54,21 +61,29 @@ internal static class WaitCases
     {
         var ours = new Room(waiters);
         var semaphore = new SemaphoreSlim(0);
+        var permits = new Permits(waiters);
+        int few = Math.Max(1, waiters / 10);
         return new PairedSet
         {
             Cases =
             [
                 new OwnCase("ours", () => NanosPerWaiter(waiters, ours.WaitAsync, ours.Release, ours.TakeBack)),
+                new OwnCase("ours, few", () => NanosPerWaiter(few, ours.WaitAsync, ours.Release, ours.TakeBack)),
                 new OwnCase("semaphore", () => NanosPerWaiter(
                     waiters, () => new ValueTask(semaphore.WaitAsync()), () => semaphore.Release(), static () => { })),
+                new OwnCase("limiter", () => NanosPerWaiter(
+                    waiters, permits.WaitAsync, permits.Release, permits.TakeBack)),
             ],
             Goals =
             [
                 Goal.AtMost($"{waiters:N0} waiters, each / SemaphoreSlim's", 1, static at =>
                     at.Ratio("ours", "semaphore")),
+                Goal.Shown($"{waiters:N0} waiters, each / ConcurrencyLimiter's", static at =>
+                    at.Ratio("ours", "limiter"), "x"),
+                Goal.AtMost($"each of {waiters:N0} / each of {few:N0}", 3, static at => at.Ratio("ours", "ours, few")),
                 Goal.Shown($"{waiters:N0} waiters, each", static at => at.Nanos("ours"), "ns"),
             ],
-            Owned = [ours],
+            Owned = [ours, permits],
         };
     }
 
@@ -129,7 +144,7 @@ internal static class WaitCases
 
     private static double NanosPerWaiter(int waiters, Func<ValueTask> wait, Action release, Action takeBack)
     {
-        Task[] all = [.. Enumerable.Range(0, waiters).Select(_ => wait().AsTask())];
+        Task[] all = [.. Enumerable.Range(0, waiters).Select(_ => GoOnAsync(wait()))];
         long start = TimeProvider.System.GetTimestamp();
         for (int i = 0; i < waiters; i++)
         {
@@ -144,6 +159,50 @@ internal static class WaitCases
         }
 
         return nanos;
+    }
+
+    private static async Task GoOnAsync(ValueTask waiting) => await waiting.ConfigureAwait(false);
+
+    // A limiter all of whose permits are held. A lease is an object: who waits keeps it for the time after.
+    private sealed class Permits : IDisposable
+    {
+        private readonly ConcurrencyLimiter _limiter;
+        private readonly ConcurrentQueue<RateLimitLease> _held = new();
+        private readonly ConcurrentQueue<RateLimitLease> _granted = new();
+
+        internal Permits(int all)
+        {
+            _limiter = new ConcurrencyLimiter(new ConcurrencyLimiterOptions
+            {
+                PermitLimit = all,
+                QueueLimit = int.MaxValue,
+                QueueProcessingOrder = QueueProcessingOrder.OldestFirst,
+            });
+            for (int i = 0; i < all; i++)
+            {
+                _held.Enqueue(_limiter.AttemptAcquire());
+            }
+        }
+
+        public void Dispose() => _limiter.Dispose();
+
+        internal async ValueTask WaitAsync() => _granted.Enqueue(await _limiter.AcquireAsync().ConfigureAwait(false));
+
+        internal void Release() => Return(_held);
+
+        internal void TakeBack()
+        {
+            Return(_granted);
+            _held.Enqueue(_limiter.AttemptAcquire());
+        }
+
+        private static void Return(ConcurrentQueue<RateLimitLease> leases)
+        {
+            if (leases.TryDequeue(out RateLimitLease? lease))
+            {
+                lease.Dispose();
+            }
+        }
     }
 
     // A full group, who holds all of it, and who asks.

@@ -19,6 +19,12 @@ internal sealed partial class ChargeAttempt
     {
         long before = _refused!.Usage;
         Request.SawBusy = false;
+        if (Refusing.ReclaimersInSubtree > 0 && !Has(ChargeFlags.NoReclaim))
+        {
+            // They may take their time, and who comes next may have asked them already.
+            _root.WaitQueue.PassTurnOn(Request);
+        }
+
         long gave = Has(ChargeFlags.NoReclaim)
             ? 0
             : await SubtreeReclaim.RunAsync(Request, Refusing, ReclaimTarget(), Reason()).ConfigureAwait(false);

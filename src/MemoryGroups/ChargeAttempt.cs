@@ -94,7 +94,14 @@ internal sealed partial class ChargeAttempt
         {
             while (!granted)
             {
-                granted = await StepAsync().ConfigureAwait(false);
+                // Awaited here: every method around the sleep would be one more to suspend and to resume.
+                if (await StepAsync().ConfigureAwait(false))
+                {
+                    OomVerdict verdict = await OomContest.RunAsync(request, Refusing).ConfigureAwait(false);
+                    await ObeyContestAsync(verdict).ConfigureAwait(false);
+                }
+
+                granted = _granted;
             }
         }
         finally
@@ -119,7 +126,8 @@ internal sealed partial class ChargeAttempt
         GiveBack();
     }
 
-    // One round. True when granted, false to start over; every other end is an exception.
+    // One round up to the OOM of a group. True when that comes next; false when granted, or to start over; every other
+    // end is an exception.
     [AsyncMethodBuilder(typeof(PooledValueTaskBuilder<>))]
     private async ValueTask<bool> StepAsync()
     {
@@ -130,12 +138,12 @@ internal sealed partial class ChargeAttempt
         if (MustQueueBehindAged(_books, _flags, _request, out MemoryGroup? aged) && !Request.IsImpossible)
         {
             await QueueBehindAgedAsync(aged!).ConfigureAwait(false);
-            return _granted;
+            return false;
         }
 
         if (TryFit() || TryLeaveEarly())
         {
-            return true;
+            return false;
         }
 
         // What it was woken for did not do for it; it may do for somebody else while this one reclaims.
@@ -145,25 +153,30 @@ internal sealed partial class ChargeAttempt
         if (await ReclaimAsync().ConfigureAwait(false))
         {
             // Granted only when it was forced, at the deadline; a second round would charge it again.
-            return _granted;
+            return false;
         }
 
-        if (Has(ChargeFlags.NoRetry) || Has(ChargeFlags.RetryMayFail))
+        ChargeRefusal? refusal = Has(ChargeFlags.NoRetry) || Has(ChargeFlags.RetryMayFail) ? ChargeRefusal.DoesNotFit
+            : _bytes > _root.CostlyChargeBytes ? ChargeRefusal.Costly
+            : null;
+        if (refusal is { } reason)
         {
-            return ForceOrThrow(ChargeRefusal.DoesNotFit);
-        }
-
-        if (_bytes > _root.CostlyChargeBytes)
-        {
-            return ForceOrThrow(ChargeRefusal.Costly);
+            return !ForceOrThrow(reason);
         }
 
         if (_throughOom && _member.IsDying && !_member.MayUseReserve)
         {
-            return ForceOrThrowKilled();
+            return !ForceOrThrowKilled();
         }
 
-        return await OomAsync().ConfigureAwait(false);
+        _throughOom = true;
+        if (_refused!.IsRoot)
+        {
+            await GlobalOomAsync().ConfigureAwait(false);
+            return false;
+        }
+
+        return true;
     }
 
     private async ValueTask QueueBehindAgedAsync(MemoryGroup aged)
@@ -177,46 +190,42 @@ internal sealed partial class ChargeAttempt
             () => MustQueueBehindAged(_books, _flags, _request, out _) && !Request.IsImpossible).ConfigureAwait(false));
     }
 
-    [AsyncMethodBuilder(typeof(PooledValueTaskBuilder<>))]
-    private async ValueTask<bool> OomAsync()
+    private async ValueTask GlobalOomAsync()
     {
-        _throughOom = true;
-        OomVerdict verdict;
-        if (_refused!.IsRoot)
+        _root.WaitQueue.PassTurnOn(Request);
+        bool trustChain = _rounds < MaxRounds;
+        GlobalOom.Result result = await GlobalOom.RunAsync(Request, _books, trustChain).ConfigureAwait(false);
+        if (result.Granted)
         {
-            bool trustChain = _rounds < MaxRounds;
-            GlobalOom.Result result = await GlobalOom.RunAsync(Request, _books, trustChain).ConfigureAwait(false);
-            if (result.Granted)
-            {
-                return _granted = true;
-            }
-
-            if (result.GateRefused)
-            {
-                return ForceOrThrow(ChargeRefusal.Gate);
-            }
-
-            verdict = result.Verdict;
+            _granted = true;
+        }
+        else if (result.GateRefused)
+        {
+            ForceOrThrow(ChargeRefusal.Gate);
         }
         else
         {
-            verdict = await OomContest.RunAsync(Request, Refusing).ConfigureAwait(false);
-            if (verdict == OomVerdict.Retry)
-            {
-                // Reclaim gets all its rounds again before anybody else is killed. Not at the root, where they bound
-                // how long the last-resort chain is believed.
-                _rounds = 0;
-            }
+            await ObeyOomAsync(result.Verdict).ConfigureAwait(false);
         }
-
-        if (verdict == OomVerdict.Unsettled)
-        {
-            verdict = await OomContest.PauseAsync(Request, Refusing).ConfigureAwait(false);
-        }
-
-        Obey(verdict);
-        return _granted;
     }
+
+    private ValueTask ObeyContestAsync(OomVerdict verdict)
+    {
+        if (verdict == OomVerdict.Retry)
+        {
+            // Reclaim gets all its rounds again before anybody else is killed. Not at the root, where they bound how
+            // long the last-resort chain is believed.
+            _rounds = 0;
+            return ValueTask.CompletedTask;
+        }
+
+        return ObeyOomAsync(verdict);
+    }
+
+    private async ValueTask ObeyOomAsync(OomVerdict verdict) =>
+        Obey(verdict == OomVerdict.Unsettled
+            ? await OomContest.PauseAsync(Request, Refusing).ConfigureAwait(false)
+            : verdict);
 
     private void Obey(OomVerdict verdict)
     {

@@ -9,6 +9,9 @@
 //   unmark before dequeue   the mirror image, on every way out, a kill and a cancellation included
 //   release before wake     a woken contender must be able to win
 //   wake after release      a newcomer may have lost the trylock after the victim's last uncharge (S000-17)
+// What is woken after a release is one contender of each group, whose turn it is (OomWaitQueue.GiveTurnsLocked). Steps
+// that follow one another without anything in between are one region under the guard: entering, and leaving.
+//
 // While a victim below this group is still on its way out, nobody tries the lock: its exit, or the reaper's deadline,
 // wakes us. That is also what keeps one OOM from notifying again and again while the memory is already coming.
 //
@@ -42,9 +45,11 @@ internal sealed class OomContest
     private readonly MemoryRoot _root;
     private MemoryGroup _group;
     private OomWaiter _waiter;
-    private bool _marked;
     private bool _queued;
     private bool _locked;
+
+    // The sleep ends before the request's deadline, and then it looks again.
+    private bool _brief;
 
     internal OomContest(OomRequest request)
     {
@@ -52,6 +57,13 @@ internal sealed class OomContest
         _root = request.Root;
         _group = _root;
         _waiter = new OomWaiter(request, _root);
+    }
+
+    private enum Next
+    {
+        LookAgain,
+        Kill,
+        Sleep,
     }
 
     internal bool IsClean => _waiter.IsClean;
@@ -68,7 +80,12 @@ internal sealed class OomContest
         OomContest contest = request.Contest.Begin(group);
         try
         {
-            return await contest.RunAsync().ConfigureAwait(false);
+            return contest.Compete() switch
+            {
+                Next.LookAgain => OomVerdict.Retry,
+                Next.Kill => await contest.KillAsync().ConfigureAwait(false),
+                _ => contest.VerdictOn(await contest.SleepAsync(null).ConfigureAwait(false)),
+            };
         }
         finally
         {
@@ -81,20 +98,23 @@ internal sealed class OomContest
         WaitAsync(request, group, group.Root.PauseTick, () => !request.FitsIn(group));
 
     // Waits for an event at the group without taking part in its OOM: behind an aged request, for a victim of the root,
-    // or for one tick when the kill lock was busy.
+    // or for one tick when the kill lock was busy. It is not marked, so releases are not told to it: of two that pause
+    // each would wake the other by its release, and enter an OOM each time.
     [AsyncMethodBuilder(typeof(PooledValueTaskBuilder<>))]
     internal static async ValueTask<OomVerdict> WaitAsync(
         OomRequest request, MemoryGroup group, TimeSpan? atMost, Func<bool> stillWaits)
     {
         OomContest contest = request.Contest.Begin(group);
-        contest._waiter.IsPause = atMost is not null;
         try
         {
             contest.EnterQueue();
+            contest._root.WaitQueue.PassTurnOn(request);
 
             // As in the contest: stock that opened before we were counted as a waiter must not hide bytes from us.
             contest._root.Stocks.DrainAll(group);
-            return stillWaits() ? await contest.SleepAsync(atMost).ConfigureAwait(false) : OomVerdict.Retry;
+            return stillWaits()
+                ? contest.VerdictOn(await contest.SleepAsync(atMost).ConfigureAwait(false))
+                : OomVerdict.Retry;
         }
         finally
         {
@@ -108,7 +128,7 @@ internal sealed class OomContest
         _group = group;
         if (_waiter.IsClean)
         {
-            _waiter.Restart(group);
+            _waiter.Prepare(group);
         }
         else
         {
@@ -118,13 +138,18 @@ internal sealed class OomContest
         return this;
     }
 
-    [AsyncMethodBuilder(typeof(PooledValueTaskBuilder<>))]
-    private async ValueTask<OomVerdict> RunAsync()
+    // All of it at once, up to the point at which it has to wait for somebody.
+    private Next Compete()
     {
         Probe.At(_root, ProbePoint.ChargeRefused, _request);
         EnterQueue();
+        if (_request.TurnAt != _group)
+        {
+            _root.WaitQueue.PassTurnOn(_request);
+        }
+
         Probe.At(_root, ProbePoint.Queued, _request);
-        Mark(+1);
+        Mark();
         Probe.At(_root, ProbePoint.Marked, _request);
 
         // Stock that opened before we were counted as a waiter comes back here; none opens after. A limit that was cut
@@ -132,24 +157,18 @@ internal sealed class OomContest
         _root.Stocks.DrainAll(_group);
         if (_request.FitsIn(_group) || _request.IsImpossible)
         {
-            return OomVerdict.Retry;
+            return Next.LookAgain;
         }
 
         // A request that ended while it reclaimed starts no OOM: its sleep ends at once, with the reason.
         if (_request.IsOver)
         {
-            return await SleepAsync(null).ConfigureAwait(false);
+            return Next.Sleep;
         }
 
-        if (_root.OomKiller.HasVictimInFlight(_group))
+        if (!_root.OomKiller.HasVictimInFlight(_group))
         {
-            _group.Events.Raise(MemoryEvent.Wait);
-            return await SleepAsync(null).ConfigureAwait(false);
-        }
-
-        using (_root.EnterGuard(_group))
-        {
-            _locked = OomLock.TryAcquireLocked(_group, this);
+            TryLock();
         }
 
         if (_locked)
@@ -162,122 +181,138 @@ internal sealed class OomContest
         // Read after the trylock, by winner and loser alike; it does not change who notifies (S000-14).
         if (_locked && !_group.Oom.KillDisabled)
         {
-            // Neither marked nor queued while killing (S000-12): the kill is what makes the wakes.
-            Unmark();
-            LeaveQueue();
-
-            // Bytes that came back since we queued may have been kept for us. A handler can take its time: those bytes
-            // are ours now, or somebody else's.
-            if (_request.FitsIn(_group))
-            {
-                return OomVerdict.Retry;
-            }
-
-            _root.WaitQueue.PassHintOn(_request, granted: false);
-            OomVerdict verdict = await _root.OomKiller.KillForGroupAsync(_request, _group).ConfigureAwait(false);
-            Probe.At(_root, ProbePoint.KillReturned, _request);
-            return verdict;
+            return Next.Kill;
         }
 
         // A winner whose group has its killer disabled sleeps holding the lock (S000-21).
         _group.Events.Raise(MemoryEvent.Wait);
-        return await SleepAsync(null).ConfigureAwait(false);
+        return Next.Sleep;
     }
 
-    [AsyncMethodBuilder(typeof(PooledValueTaskBuilder<>))]
-    private async ValueTask<OomVerdict> SleepAsync(TimeSpan? atMost)
+    // Neither marked nor queued while killing (S000-12): the kill is what makes the wakes.
+    private async ValueTask<OomVerdict> KillAsync()
+    {
+        using (_root.EnterGuard(_group))
+        {
+            LeaveQueueLocked();
+        }
+
+        // Bytes that came back since we queued may have been kept for us. A handler can take its time: those bytes are
+        // ours now, or somebody else's.
+        if (_request.FitsIn(_group))
+        {
+            return OomVerdict.Retry;
+        }
+
+        _root.WaitQueue.PassHintOn(_request, granted: false);
+        OomVerdict verdict = await _root.OomKiller.KillForGroupAsync(_request, _group).ConfigureAwait(false);
+        Probe.At(_root, ProbePoint.KillReturned, _request);
+        return verdict;
+    }
+
+    private ValueTask<WakeReason> SleepAsync(TimeSpan? atMost)
     {
         TimeSpan left = _request.TimeLeft;
-        bool brief = atMost is { } limit && (left == Timeout.InfiniteTimeSpan || limit < left);
+        _brief = atMost is { } limit && (left == Timeout.InfiniteTimeSpan || limit < left);
         if (left == TimeSpan.Zero)
         {
-            return OomVerdict.TimedOut;
+            return ValueTask.FromResult(WakeReason.TimedOut);
         }
 
         Probe.At(_root, ProbePoint.BeforeSleep, _request);
-        WakeReason reason = await _waiter.SleepAsync(brief ? atMost!.Value : left, _request.Cancel)
-            .ConfigureAwait(false);
-        Probe.At(_root, ProbePoint.Woken, _request);
-        if (reason == WakeReason.Hint)
-        {
-            _request.HintFrom = _group;
-        }
+        return _waiter.SleepAsync(_brief ? atMost!.Value : left, _request.Cancel);
+    }
 
+    private OomVerdict VerdictOn(WakeReason reason)
+    {
+        Probe.At(_root, ProbePoint.Woken, _request);
         return reason switch
         {
             WakeReason.Hint => OomVerdict.Retry,
             WakeReason.Killed => OomVerdict.Killed,
             WakeReason.Cancelled => OomVerdict.Cancelled,
-            WakeReason.TimedOut => brief ? OomVerdict.Retry : OomVerdict.TimedOut,
+            WakeReason.TimedOut => _brief ? OomVerdict.Retry : OomVerdict.TimedOut,
             _ => OomVerdict.Closed,
         };
     }
 
     private void EnterQueue()
     {
-        _root.WaitQueue.AttachToMember(_waiter);
-        _root.WaitQueue.Enqueue(_waiter);
+        _root.WaitQueue.Enter(_waiter);
         _queued = true;
 
         // We asked again and are waiting again: whatever we were woken for may do for somebody else.
         _root.WaitQueue.PassHintOn(_request, granted: false);
     }
 
-    private void Mark(int by)
+    private void Mark()
     {
         using (_root.EnterGuard(_group))
         {
-            _group.OomMarks += by;
-            _marked = by > 0;
+            _group.OomMarks++;
+            _waiter.IsMarked = true;
         }
     }
 
-    private void Unmark()
+    // Whoever tries has had its turn: if it loses, the holder gives the next one.
+    private void TryLock()
     {
-        if (_marked)
+        using (_root.EnterGuard(_group))
         {
-            Mark(-1);
+            _locked = OomLock.TryAcquireLocked(_group, this);
+            _waiter.HasTurn = false;
+            _request.TurnAt = null;
         }
     }
 
-    private void LeaveQueue()
+    // Also what it was woken for, by an event that it may have slept through.
+    private void LeaveQueueLocked()
     {
-        if (_queued)
+        if (!_queued)
         {
-            _queued = false;
-            _root.WaitQueue.Dequeue(_waiter);
-            _root.WaitQueue.DetachFromMember(_waiter);
-            if (_waiter.Signal == WakeReason.Hint)
-            {
-                _request.HintFrom = _group;
-            }
+            return;
+        }
+
+        _queued = false;
+        if (_waiter.IsMarked)
+        {
+            _waiter.IsMarked = false;
+            _group.OomMarks--;
+        }
+
+        _root.WaitQueue.LeaveLocked(_waiter);
+        if (_waiter.Signal == WakeReason.Hint)
+        {
+            _request.HintFrom = _group;
+        }
+
+        if (_waiter.HasTurn)
+        {
+            _request.TurnAt = _group;
         }
     }
 
     // The only way out. Who did not hold the lock wakes nobody (S000-19).
     private void Leave()
     {
-        Unmark();
-        LeaveQueue();
-        if (!_locked)
-        {
-            return;
-        }
-
-        bool someoneUnderOom;
+        bool held = _locked;
+        WokenWaiters next = default;
         using (_root.EnterGuard(_group))
         {
-            _locked = false;
-            OomLock.ReleaseLocked(_group, this);
-            someoneUnderOom = _root.WaitQueue.Length > 0;
+            LeaveQueueLocked();
+            if (held)
+            {
+                _locked = false;
+                OomLock.ReleaseLocked(_group, this);
+                _root.WaitQueue.GiveTurnsLocked(_group, ref next);
+            }
         }
 
-        Probe.At(_root, ProbePoint.Released, _request);
-        if (someoneUnderOom)
+        if (held)
         {
-            // Not those who pause for a tick, because nothing could be settled: two of them would wake one another by
-            // their releases, and enter an OOM each time, for as long as a third keeps its bytes on the way.
-            _root.WaitQueue.WakeAll(_group, evenPauses: false);
+            Probe.At(_root, ProbePoint.Released, _request);
         }
+
+        next.Complete();
     }
 }

@@ -168,9 +168,15 @@ public sealed class OomControl
         }
     }
 
-    // By the winner of the OOM lock, once, while the group is marked.
+    // By the winner of the OOM lock, once, while the group is marked. Who registers after the mark finds it, so a look
+    // at the count needs no guard.
     internal static void NotifySubtree(MemoryGroup top, OomRequest request)
     {
+        if (Volatile.Read(ref top.RegistrationsInSubtree) == 0)
+        {
+            return;
+        }
+
         List<TaskCompletionSource>? readers = null;
         using (request.Root.EnterGuard())
         {
@@ -224,11 +230,6 @@ public sealed class OomControl
 
     private static void CountLocked(MemoryGroup top, ref List<TaskCompletionSource>? readers)
     {
-        if (top.RegistrationsInSubtree == 0)
-        {
-            return;
-        }
-
         var stack = new Stack<MemoryGroup>();
         stack.Push(top);
         while (stack.TryPop(out MemoryGroup? group))

@@ -21,6 +21,7 @@ public sealed class OomKiller
 
     // Guarded by the root's guard.
     private readonly List<MemorySpace> _inFlight = [];
+    private int _inFlightCount;
     private List<OomWaiter>? _disablers;
     private bool _disabled;
 
@@ -301,21 +302,34 @@ public sealed class OomKiller
     // A victim below this group that has neither exited nor been given up on: its memory is still to come.
     internal bool HasVictimInFlight(MemoryGroup group)
     {
+        // Nearly always; who is chosen at this moment is found under the kill lock.
+        if (Volatile.Read(ref _inFlightCount) == 0)
+        {
+            return false;
+        }
+
         MemorySpace[] inFlight;
         using (_root.EnterGuard())
         {
-            if (_inFlight.Count == 0)
-            {
-                return false;
-            }
-
             inFlight = [.. _inFlight];
         }
 
-        return Array.Exists(inFlight, space => !space.IsHidden && space.HasMemberIn(group));
+        foreach (MemorySpace space in inFlight)
+        {
+            if (!space.IsHidden && space.HasMemberIn(group))
+            {
+                return true;
+            }
+        }
+
+        return false;
     }
 
-    internal void AddInFlightLocked(MemorySpace space) => _inFlight.Add(space);
+    internal void AddInFlightLocked(MemorySpace space)
+    {
+        _inFlight.Add(space);
+        Volatile.Write(ref _inFlightCount, _inFlight.Count);
+    }
 
     // The last member of the space has exited.
     internal void SpaceGone(MemorySpace space, MemoryGroup group)
@@ -326,6 +340,7 @@ public sealed class OomKiller
         {
             // Not hidden unless it was killed: a member may join it later, and must not be immune then.
             wasVictim = _inFlight.Remove(space);
+            Volatile.Write(ref _inFlightCount, _inFlight.Count);
             if (wasVictim)
             {
                 space.HideLocked();

@@ -22,7 +22,7 @@ internal struct OomLock
 
     internal static bool TryAcquireLocked(MemoryGroup group, object holder)
     {
-        if (group.OomLock._heldBelow > 0 || IsLockedLocked(group))
+        if (!MayBeAcquiredLocked(group))
         {
             return false;
         }
@@ -50,6 +50,9 @@ internal struct OomLock
             above.OomLock._heldBelow--;
         }
     }
+
+    internal static bool MayBeAcquiredLocked(MemoryGroup group) =>
+        group.OomLock._heldBelow == 0 && !IsLockedLocked(group);
 
     // True when this group may not be acquired because it, or one above it, is held.
     internal static bool IsLockedLocked(MemoryGroup group)

@@ -60,6 +60,9 @@ internal sealed class OomRequest
     // lost.
     internal MemoryGroup? HintFrom { get; set; }
 
+    // The group for whose OOM lock it is this request's turn, until it has tried to take it.
+    internal MemoryGroup? TurnAt { get; set; }
+
     // Somebody else may still look at it, or at one of its waiters, when its charge is over: a call into user code, a
     // kill and its report, a late callback, who was held back by it. It is not used again.
     internal bool IsKept { get; private set; }
@@ -112,6 +115,7 @@ internal sealed class OomRequest
         Charged = null;
         Cancel = default;
         HintFrom = null;
+        TurnAt = null;
         _tried = null;
         _contest?.Forget();
     }

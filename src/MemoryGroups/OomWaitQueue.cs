@@ -1,21 +1,28 @@
 // Who sleeps because a group is full, and who is woken by what.
 //
 // Waiters hang at the group that refused them. An event at E concerns the waiters at E, above E and below E, nobody
-// else (S000-20); groups remember which children have waiters below, so no stranger is looked at. Three kinds of event:
+// else (S000-20); groups remember which children have waiters below, so no stranger is looked at. Kinds of events:
 //   - a counter fell: those are woken whose bytes fit into the room there is now, oldest first. A small request passes
 //     a large one that does not fit. Each pass is counted, and one that was passed often and for long is aged: nobody
 //     younger is woken past it, and younger requests queue behind it (see OomRequest).
-//   - something else changed (a lock released, a killer enabled, a victim gone or hidden): everybody related is woken.
+//   - an OOM lock was released: the oldest contender of each related group that can be locked now is woken. It has the
+//     turn to try the lock, and hands it on if it ends, or sleeps for something else, before it has tried.
+//   - something else changed (a killer enabled, a victim gone or hidden): everybody related is woken.
 //   - a limit was cut: those whom it can never admit now are woken, to be refused.
 // A wake is a hint: the woken looks again. One who was woken and leaves without its bytes hands the hint on.
 //
 // Must stay true: a group's counter knows the number of its waiters before they look at the room for the last time, and
 // whoever lowers a counter reads that number afterwards, so no waiter sleeps while its bytes fit (I3). Everything here
 // is decided under the root's guard and completed after it.
+using System.Diagnostics.CodeAnalysis;
+
 namespace MemoryGroups;
 
 internal sealed class OomWaitQueue(MemoryRoot root)
 {
+    // Before all tickets.
+    private const long NoTicket = 0;
+
     // Guarded by the root's guard, and empty outside of it.
     private readonly Stack<MemoryGroup> _toVisit = new();
     private long _lastTicket;
@@ -25,10 +32,14 @@ internal sealed class OomWaitQueue(MemoryRoot root)
 
     internal long NextTicket() => Interlocked.Increment(ref _lastTicket);
 
-    internal void Enqueue(OomWaiter waiter)
+    // Into the group's queue, and to its member, so that a kill or an exit ends it whatever it waits for.
+    internal void Enter(OomWaiter waiter)
     {
+        bool signalled;
         using (root.EnterGuard(waiter.Group))
         {
+            waiter.RestartLocked();
+            TryAttachLocked(waiter, out signalled);
             (waiter.Group.Waiters ??= new GroupQueue()).Add(waiter);
             waiter.IsQueued = true;
             waiter.Group.Counter.AddWaiterLocked(1);
@@ -41,48 +52,35 @@ internal sealed class OomWaitQueue(MemoryRoot root)
                 }
             }
         }
-    }
 
-    internal void Dequeue(OomWaiter waiter)
-    {
-        using (root.EnterGuard(waiter.Group))
+        if (signalled)
         {
-            if (!waiter.IsQueued)
-            {
-                return;
-            }
-
-            waiter.IsQueued = false;
-            waiter.Group.Waiters!.Remove(waiter);
-            waiter.Group.Counter.AddWaiterLocked(-1);
-            _length--;
-            for (MemoryGroup at = waiter.Group; at.Parent is { } parent && !HasWaitersLocked(at); at = parent)
-            {
-                parent.WaitingChildren!.Remove(at);
-            }
+            waiter.Complete();
         }
     }
 
-    // The waiter belongs to a member as well, so that a kill or an exit ends it whatever it waits for. False when the
-    // member is already dead or gone, in which case the waiter is signalled and will not sleep.
+    internal void LeaveLocked(OomWaiter waiter)
+    {
+        waiter.IsQueued = false;
+        waiter.Group.Waiters!.Remove(waiter);
+        waiter.Group.Counter.AddWaiterLocked(-1);
+        waiter.Member?.Waiters?.Remove(waiter);
+        _length--;
+        for (MemoryGroup at = waiter.Group; at.Parent is { } parent && !HasWaitersLocked(at); at = parent)
+        {
+            parent.WaitingChildren!.Remove(at);
+        }
+    }
+
+    // What waits in no group's queue belongs to its member as well. False when the member is already dead or gone, in
+    // which case the waiter is signalled and will not sleep.
     internal bool AttachToMember(OomWaiter waiter)
     {
-        if (waiter.Member is not { } member)
-        {
-            return true;
-        }
-
+        bool attached;
         bool signalled;
         using (root.EnterGuard())
         {
-            WakeReason death = member.DeathLocked;
-            if (death == WakeReason.None)
-            {
-                (member.Waiters ??= new WaiterList(ofMember: true)).Add(waiter);
-                return true;
-            }
-
-            signalled = waiter.TrySignalLocked(death);
+            attached = TryAttachLocked(waiter, out signalled);
         }
 
         if (signalled)
@@ -90,7 +88,7 @@ internal sealed class OomWaitQueue(MemoryRoot root)
             waiter.Complete();
         }
 
-        return false;
+        return attached;
     }
 
     internal void DetachFromMember(OomWaiter waiter)
@@ -113,8 +111,43 @@ internal sealed class OomWaitQueue(MemoryRoot root)
     internal void WakeFitting(MemoryGroup at) => WakeFitting(at, countPasses: true);
 
     // Something other than a counter changed at E: everybody related has to look again.
-    internal void WakeAll(MemoryGroup at, bool evenPauses = true) =>
-        WakeRelated(at, evenPauses ? static _ => true : static waiter => !waiter.IsPause);
+    internal void WakeAll(MemoryGroup at) => WakeRelated(at, static _ => true);
+
+    // The OOM lock of E was released at this moment: in each related group that could be locked now the oldest in its
+    // contest tries next. One for each group is enough, because whoever wins gives the turn again, and whoever does not
+    // try passes it on. The others wait for bytes, or for a victim: those events tell them.
+    internal void GiveTurnsLocked(MemoryGroup at, ref WokenWaiters woken)
+    {
+        for (MemoryGroup? above = at.Parent; above is not null; above = above.Parent)
+        {
+            GiveTurnLocked(above, NoTicket, ref woken);
+        }
+
+        _toVisit.Push(at);
+        while (TryVisitLocked(out MemoryGroup? group))
+        {
+            GiveTurnLocked(group, NoTicket, ref woken);
+        }
+    }
+
+    // To somebody younger: who is older has tried since, or is about to. So a turn comes to its end, even if each of
+    // them passes it on and then sleeps again.
+    internal void PassTurnOn(OomRequest request)
+    {
+        if (request.TurnAt is not { } group)
+        {
+            return;
+        }
+
+        WokenWaiters woken = default;
+        request.TurnAt = null;
+        using (root.EnterGuard(group))
+        {
+            GiveTurnLocked(group, request.Ticket, ref woken);
+        }
+
+        woken.Complete();
+    }
 
     // A limit was cut at E.
     internal void WakeImpossible(MemoryGroup at) => WakeRelated(at, static waiter => waiter.Request.IsImpossible);
@@ -123,27 +156,31 @@ internal sealed class OomWaitQueue(MemoryRoot root)
     // on.
     internal void Finish(OomRequest request, bool granted)
     {
-        MemoryGroup? aged = null;
+        // Without the guard: it has left all queues, and only in one does it age.
+        if (request.AgedIn is { } aged)
+        {
+            EndAge(request, aged);
+        }
+
+        PassTurnOn(request);
+        PassHintOn(request, granted);
+    }
+
+    private void EndAge(OomRequest request, MemoryGroup aged)
+    {
         using (root.EnterGuard())
         {
-            if (request.AgedIn is { } group)
+            request.AgedIn = null;
+            if (aged.AgedRequest != request)
             {
-                request.AgedIn = null;
-                if (group.AgedRequest == request)
-                {
-                    group.AgedRequest = null;
-                    aged = group;
-                }
+                return;
             }
+
+            aged.AgedRequest = null;
         }
 
         // All of them, not only who fits: those behind it have neither reclaimed nor entered an OOM yet.
-        if (aged is not null)
-        {
-            WakeAll(aged);
-        }
-
-        PassHintOn(request, granted);
+        WakeAll(aged);
     }
 
     internal void PassHintOn(OomRequest request, bool granted)
@@ -155,6 +192,26 @@ internal sealed class OomWaitQueue(MemoryRoot root)
             // The bytes came back earlier and were counted then: who is not woken now has not been passed again.
             WakeFitting(from, countPasses: false);
         }
+    }
+
+    // False when its member is dead or gone.
+    private static bool TryAttachLocked(OomWaiter waiter, out bool signalled)
+    {
+        signalled = false;
+        if (waiter.Member is not { } member)
+        {
+            return true;
+        }
+
+        WakeReason death = member.DeathLocked;
+        if (death == WakeReason.None)
+        {
+            (member.Waiters ??= new WaiterList(ofMember: true)).Add(waiter);
+            return true;
+        }
+
+        signalled = waiter.TrySignalLocked(death);
+        return false;
     }
 
     private void SignalOwn(MemoryMember member, WakeReason reason, Func<OomWaiter, bool> concerns)
@@ -202,7 +259,11 @@ internal sealed class OomWaitQueue(MemoryRoot root)
                 SignalLocked(above, concerns, ref woken);
             }
 
-            SignalSubtreeLocked(at, concerns, ref woken);
+            _toVisit.Push(at);
+            while (TryVisitLocked(out MemoryGroup? group))
+            {
+                SignalLocked(group, concerns, ref woken);
+            }
         }
 
         woken.Complete();
@@ -273,20 +334,41 @@ internal sealed class OomWaitQueue(MemoryRoot root)
         }
     }
 
-    private void SignalSubtreeLocked(MemoryGroup top, Func<OomWaiter, bool> concerns, ref WokenWaiters woken)
+    // Not while the lock cannot be had: then whoever is in the way gives the turn when it releases.
+    private static void GiveTurnLocked(MemoryGroup group, long after, ref WokenWaiters woken)
     {
-        _toVisit.Push(top);
-        while (_toVisit.TryPop(out MemoryGroup? group))
+        bool contended = group.OomMarks > 0 && OomLock.MayBeAcquiredLocked(group);
+        OomWaiter? next = contended ? group.Waiters!.Sleepers.First : null;
+        while (next is not null && (!next.IsMarked || next.Ticket <= after))
         {
-            SignalLocked(group, concerns, ref woken);
-            if (group.WaitingChildren is { } children)
+            next = group.Waiters!.Sleepers.NextOf(next);
+        }
+
+        if (next is not null)
+        {
+            next.HasTurn = true;
+            next.TrySignalLocked(WakeReason.Hint);
+            woken.Add(next);
+        }
+    }
+
+    // Down the subtree that was pushed, as far as somebody waits there.
+    private bool TryVisitLocked([NotNullWhen(true)] out MemoryGroup? group)
+    {
+        if (!_toVisit.TryPop(out group))
+        {
+            return false;
+        }
+
+        if (group.WaitingChildren is { } children)
+        {
+            foreach (MemoryGroup child in children)
             {
-                foreach (MemoryGroup child in children)
-                {
-                    _toVisit.Push(child);
-                }
+                _toVisit.Push(child);
             }
         }
+
+        return true;
     }
 
     private static bool HasWaitersLocked(MemoryGroup group) =>

@@ -60,11 +60,14 @@ internal sealed class OomWaiter : IValueTaskSource<WakeReason>, IThreadPoolWorkI
 
     internal long Ticket => Request.Ticket;
 
-    // It looks again after a tick in any case.
-    internal bool IsPause { get; set; }
-
     // Guarded by the root's guard, down to Signal.
     internal bool IsQueued { get; set; }
+
+    // It is in the contest for the OOM lock of its group, and counted among the group's marks.
+    internal bool IsMarked { get; set; }
+
+    // It was told to look again because the OOM lock became free: if it does not try it, somebody else must.
+    internal bool HasTurn { get; set; }
 
     internal WakeReason Signal { get; private set; }
 
@@ -76,19 +79,20 @@ internal sealed class OomWaiter : IValueTaskSource<WakeReason>, IThreadPoolWorkI
     // Between two requests: no group is kept alive by a waiter that sleeps for nobody.
     internal void Forget() => Group = Root;
 
-    // For the next sleep of the same request. Under the guard, where a late timer looks.
-    internal void Restart(MemoryGroup group)
+    // For the next sleep. It still has its last signal, so a late timer finds nothing to end before the queue is
+    // entered, under the guard (RestartLocked).
+    internal void Prepare(MemoryGroup group)
     {
-        using (Root.EnterGuard())
-        {
-            Signal = WakeReason.None;
-            Volatile.Write(ref _deadline, Never);
-        }
-
         Group = group;
-        IsPause = false;
         _wasDelivered = false;
         _latch.Reset();
+    }
+
+    internal void RestartLocked()
+    {
+        Signal = WakeReason.None;
+        HasTurn = false;
+        Volatile.Write(ref _deadline, Never);
     }
 
     // True for the one caller that has to Complete it, after the guard.

@@ -29,13 +29,22 @@ internal sealed class WaiterList(bool ofMember = false)
 
     internal void Add(OomWaiter waiter) => InsertAfter(Last, waiter);
 
-    // Behind all that are older. Who comes back has an old ticket and passes those who came meanwhile.
+    // Behind all that are older. Who comes is mostly the youngest, and who comes back mostly among the oldest, so both
+    // ends are looked at in turn.
     internal void AddByTicket(OomWaiter waiter)
     {
         OomWaiter? after = Last;
+        OomWaiter? before = First;
         while (after is not null && after.Ticket > waiter.Ticket)
         {
+            if (before!.Ticket > waiter.Ticket)
+            {
+                after = LinksOf(before).Previous;
+                break;
+            }
+
             after = LinksOf(after).Previous;
+            before = LinksOf(before).Next;
         }
 
         InsertAfter(after, waiter);

@@ -48,6 +48,17 @@ public sealed class ChargeAllocationTests
         Assert.True(tenant.RefusalCount > Operations);
     }
 
+    // Asked by every charge that is about to wait. (The wait itself: the benchmark, because only optimized code keeps
+    // what suspends out of the heap.)
+    [Fact]
+    public void Looking_for_victims_allocates_nothing_while_there_are_none()
+    {
+        using var world = new World();
+        MemoryGroup tenant = Tenant(world);
+
+        Assert.Equal(0, Allocated(() => world.Root.OomKiller.HasVictimInFlight(tenant)));
+    }
+
     [Fact]
     public void Lease_takes_no_more_than_48_bytes()
     {

@@ -250,6 +250,8 @@ internal sealed class ModelRequest(
 
     public ModelGroup? HintFrom { get; set; }
 
+    public ModelGroup? TurnAt { get; set; }
+
     public ModelGroup? AgedIn { get; set; }
 
     public ModelSleep? Sleep { get; set; }
@@ -266,8 +268,10 @@ internal sealed class ModelSleep(ModelRequest request)
 
     public long AtMost { get; set; }
 
-    // For a tick, and then it looks again in any case.
-    public bool IsPause { get; set; }
+    // In the contest for the OOM lock of its group.
+    public bool IsMarked { get; set; }
+
+    public bool HasTurn { get; set; }
 
     public long Due { get; set; }
 

@@ -11,29 +11,11 @@ internal static class ProtocolMutants
     private const string Counter = "UsageCounter.cs";
     private const string Killer = "OomKiller.cs";
 
-    private const string Trylock = """
-                using (_root.EnterGuard(_group))
-                {
-                    _locked = OomLock.TryAcquireLocked(_group, this);
-                }
+    private const string Trylock =
+        "        if (!_root.OomKiller.HasVictimInFlight(_group))\n        {\n            TryLock();\n        }\n\n";
 
-
-        """;
-
-    private const string Release = """
-                bool someoneUnderOom;
-                using (_root.EnterGuard(_group))
-                {
-                    _locked = false;
-                    OomLock.ReleaseLocked(_group, this);
-                    someoneUnderOom = _root.WaitQueue.Length > 0;
-                }
-
-                Probe.At(_root, ProbePoint.Released, _request);
-
-        """;
-
-    private const string WakeAfterRelease = "            _root.WaitQueue.WakeAll(_group, evenPauses: false);\n";
+    private const string GiveTurns =
+        "                _root.WaitQueue.GiveTurnsLocked(_group, ref next);\n";
 
     public static IReadOnlyList<ProtocolMutant> All { get; } =
     [
@@ -44,16 +26,35 @@ internal static class ProtocolMutants
                 Contest,
                 "        Probe.At(_root, ProbePoint.ChargeRefused, _request);\n        EnterQueue();\n",
                 Trylock + "        Probe.At(_root, ProbePoint.ChargeRefused, _request);\n        EnterQueue();\n")),
-        new("no wake after release", new Replacement(Contest, WakeAfterRelease, "")),
+        new("no wake after release", new Replacement(Contest, GiveTurns, "")),
         new(
             "wake before release",
+            new Replacement(Contest, GiveTurns, ""),
             new Replacement(
                 Contest,
-                Release,
-                "        _root.WaitQueue.WakeAll(_group, evenPauses: false);\n"
-                + "        Probe.At(_root, ProbePoint.Released, _request);\n"
-                + Release.Replace("Probe.At(_root, ProbePoint.Released, _request);", "", StringComparison.Ordinal)),
-            new Replacement(Contest, "        if (someoneUnderOom)\n", "        if (false && someoneUnderOom)\n")),
+                "        WokenWaiters next = default;\n        using (_root.EnterGuard(_group))\n        {\n",
+                """
+                        WokenWaiters next = default;
+                        if (held)
+                        {
+                            using (_root.EnterGuard(_group))
+                            {
+                                _root.WaitQueue.GiveTurnsLocked(_group, ref next);
+                            }
+
+                            next.Complete();
+                            next = default;
+                            Probe.At(_root, ProbePoint.Released, _request);
+                        }
+
+                        using (_root.EnterGuard(_group))
+                        {
+
+                """),
+            new Replacement(Queue, "group.OomMarks > 0 && OomLock.MayBeAcquiredLocked(group)", "group.OomMarks > 0")),
+        new(
+            "turn lost by who does not try",
+            new Replacement(Queue, "request.TurnAt is not { } group", "request.TurnAt is not { Depth: > 99 } group")),
         new(
             "no margin re-check",
             new Replacement(
@@ -63,28 +64,20 @@ internal static class ProtocolMutants
                 "        _root.Stocks.DrainAll(_group);\n        if (false)\n")),
         new(
             "mark after trylock",
-            new Replacement(Contest, "        Mark(+1);\n", ""),
+            new Replacement(Contest, "        Mark();\n", ""),
             new Replacement(
                 Contest,
                 "        // Read after the trylock, by winner",
-                "        Mark(+1);\n        // Read after the trylock, by winner")),
+                "        Mark();\n        // Read after the trylock, by winner")),
 
         // A loser that leaves takes the winner's hold along; the lock itself no longer minds whose it is.
         new(
             "release that clears another's hold",
             new Replacement(
                 Contest,
-                "        if (!_locked)\n        {\n            return;",
-                """
-                        if (!_locked)
-                        {
-                            using (_root.EnterGuard(_group))
-                            {
-                                OomLock.ReleaseLocked(_group, this);
-                            }
-
-                            return;
-                """),
+                "            LeaveQueueLocked();\n            if (held)\n",
+                "            LeaveQueueLocked();\n            if (!held) { OomLock.ReleaseLocked(_group, this); }\n"
+                + "            if (held)\n"),
             new Replacement("OomLock.cs", "group.OomLock._holder != holder", "group.OomLock._holder is null"),
             new Replacement("OomLock.cs", "            Debug.Fail(", "            Debug.WriteLine(")),
         new(
@@ -148,9 +141,9 @@ internal static class ProtocolMutants
             "unmark forgotten on cancel",
             new Replacement(
                 Contest,
-                "        Unmark();\n        LeaveQueue();\n        if (!_locked)",
-                "        if (!_request.Cancel.IsCancellationRequested) { Unmark(); }\n"
-                + "        LeaveQueue();\n        if (!_locked)")),
+                "        if (_waiter.IsMarked)\n        {\n            _waiter.IsMarked = false;",
+                "        if (_waiter.IsMarked && !_request.Cancel.IsCancellationRequested)\n        {\n"
+                + "            _waiter.IsMarked = false;")),
         new(
             "hint lost",
             new Replacement(
@@ -170,11 +163,11 @@ internal static class ProtocolMutants
         new(
             "waiter of a dead member sleeps",
             new Replacement(
-                Queue, "            if (death == WakeReason.None)\n", "            if (death != WakeReason.Closed)\n")),
+                Queue, "        if (death == WakeReason.None)\n", "        if (death != WakeReason.Closed)\n")),
         new(
             "counter learns of its waiter too late",
             new Replacement(Queue, "            waiter.Group.Counter.AddWaiterLocked(1);\n", ""),
-            new Replacement(Queue, "            waiter.Group.Counter.AddWaiterLocked(-1);\n", ""),
+            new Replacement(Queue, "        waiter.Group.Counter.AddWaiterLocked(-1);\n", ""),
             new Replacement(
                 "Invariants.cs",
                 "            group.Counter.Waiters == (group.Waiters?.Count ?? 0), \"the counter",

@@ -9,6 +9,7 @@ internal sealed partial class ReferenceModel
 
     private IEnumerable<ModelSleep> GlobalOom(ModelRequest request)
     {
+        PassTurnOn(request);
         ModelMember member = request.Member!;
         if (Refuser(request.Books!, request.Bytes, Math.Max(Floor(request), HighWatermark)) is null)
         {
@@ -325,7 +326,7 @@ internal sealed partial class ReferenceModel
         }
         else
         {
-            Wake(Related(group).Where(sleep => IsImpossible(sleep.Request)));
+            Wake(RelatedGroups(group).SelectMany(static one => one.Queue).Where(sleep => IsImpossible(sleep.Request)));
         }
     }
 

@@ -178,7 +178,9 @@ internal sealed partial class ReferenceModel
         if (sleep.Group is { } group)
         {
             group.Queue.Remove(sleep);
+            group.Marks -= sleep.IsMarked ? 1 : 0;
             sleep.Group = null;
+            request.TurnAt = sleep.HasTurn ? group : request.TurnAt;
             if (sleep.Why == WakeReason.Hint)
             {
                 request.HintFrom = group;
@@ -191,7 +193,7 @@ internal sealed partial class ReferenceModel
     private IEnumerable<ModelSleep> Pause(ModelRequest request, ModelGroup group, long? atMost, Func<bool> stillWaits)
     {
         ModelSleep sleep = Enter(request, group);
-        sleep.IsPause = atMost is not null;
+        PassTurnOn(request);
         request.Verdict = OomVerdict.Retry;
         if (stillWaits())
         {
@@ -230,24 +232,32 @@ internal sealed partial class ReferenceModel
     private IEnumerable<ModelSleep> GroupOom(ModelRequest request, ModelGroup group)
     {
         ModelSleep sleep = Enter(request, group);
+        if (request.TurnAt != group)
+        {
+            PassTurnOn(request);
+        }
+
         group.Marks++;
+        sleep.IsMarked = true;
         bool won = false;
-        bool kills = false;
         request.Verdict = OomVerdict.Retry;
         if (!FitsIn(request, group) && !IsImpossible(request))
         {
-            if (!HasVictim(group) && _held.TrueForAll(one => !one.Group.IsIn(group) && !group.IsIn(one.Group)))
+            if (!HasVictim(group))
             {
-                won = true;
+                won = MayLock(group);
+                request.TurnAt = null;
+            }
+
+            if (won)
+            {
                 _held.Add((group, request));
                 group.Raise(MemoryEvent.Oom);
                 group.Tree().ForEach(Notify);
             }
 
-            kills = won && !group.KillDisabled;
-            if (kills)
+            if (won && !group.KillDisabled)
             {
-                group.Marks--;
                 Leave(request, sleep);
                 request.Verdict = FitsIn(request, group) ? OomVerdict.Retry : ChooseAndKill(request, group);
             }
@@ -261,120 +271,14 @@ internal sealed partial class ReferenceModel
             }
         }
 
-        group.Marks -= kills ? 0 : 1;
         Leave(request, sleep);
         if (won)
         {
             _held.Remove((group, request));
-            WakeAll(group, evenPauses: false);
+            GiveTurns(RelatedGroups(group));
         }
 
         request.Rounds = request.Verdict == OomVerdict.Retry ? 0 : request.Rounds;
         Obey(request);
     }
-
-    // ---- waking
-
-    // A counter fell: oldest first, who fits into what the others leave; above as well. Passing over makes old.
-    private void WakeFitting(ModelGroup from, bool countPasses)
-    {
-        var woken = new List<ModelSleep>();
-        for (ModelGroup? at = from; at is not null; at = at.Parent)
-        {
-            // Those who were told already are on their way to their bytes.
-            long room = at.Room(0) - at.Queue.Where(static one => one.Why == WakeReason.Hint)
-                .Sum(static one => one.Request.Bytes);
-            bool passes = countPasses;
-            foreach (ModelSleep sleep in at.Queue)
-            {
-                ModelRequest request = sleep.Request;
-                bool leaves = sleep.Why != WakeReason.None;
-                bool yields = at.Aged is { } aged && request.Ticket > aged.Ticket
-                    && !request.Has(OomRequest.NeverHeldBack);
-                if (leaves || yields)
-                {
-                    continue;
-                }
-
-                if (request.Bytes <= room - (at.Parent is null ? Floor(request) : 0))
-                {
-                    room -= request.Bytes;
-                    woken.Add(sleep);
-                }
-                else if (passes)
-                {
-                    // The oldest that gets nothing is passed; those behind it are behind it.
-                    passes = false;
-                    if (Ages(request))
-                    {
-                        Age(request, at);
-                        break;
-                    }
-                }
-            }
-        }
-
-        Wake(woken);
-    }
-
-    private bool Ages(ModelRequest request)
-    {
-        long patience = request.Timeout == Timeout.Infinite ? 30_000 : request.Timeout;
-        return ++request.Passed > 64 && (Now - request.StartedAt) * 4 >= patience;
-    }
-
-    private void Age(ModelRequest request, ModelGroup at)
-    {
-        if (at.Aged is null && request.AgedIn?.IsIn(at) != false)
-        {
-            request.AgedIn?.Aged = null;
-            request.AgedIn = at;
-            AgedRequests++;
-            at.Aged = request;
-        }
-    }
-
-    // Something else changed: everybody at the group, above it and below it (S000-20). A release is nothing to those
-    // who only pause for a tick.
-    private void WakeAll(ModelGroup at, bool evenPauses = true) =>
-        Wake(Related(at).Where(sleep => evenPauses || !sleep.IsPause));
-
-    private IEnumerable<ModelSleep> Related(ModelGroup at) => Root.Tree().Concat(_closed)
-        .Where(group => group.IsIn(at) || at.IsIn(group)).SelectMany(static group => group.Queue);
-
-    private void Wake(IEnumerable<ModelSleep> woken)
-    {
-        int order = Setup.Mistake == ModelMistake.TheYoungestIsWokenFirst ? -1 : 1;
-        foreach (ModelSleep sleep in woken.OrderBy(one => one.Request.Ticket * order).ToArray())
-        {
-            Signal(sleep, WakeReason.Hint);
-        }
-    }
-
-    private void PassHintOn(ModelRequest request)
-    {
-        ModelGroup? from = request.HintFrom;
-        request.HintFrom = null;
-        if (from is not null)
-        {
-            WakeFitting(from, countPasses: false);
-        }
-    }
-
-    private void Finish(ModelRequest request)
-    {
-        if (request.AgedIn is { } group)
-        {
-            request.AgedIn = null;
-            group.Aged = null;
-            WakeAll(group);
-        }
-
-        if (!request.Granted)
-        {
-            PassHintOn(request);
-        }
-    }
-
-    private void Notify(ModelGroup group) => group.Registered.ForEach(signal => Signals[signal]++);
 }

@@ -7,6 +7,17 @@ internal sealed partial class ReferenceModel
     private static long Wanted(ModelRequest request) =>
         Math.Max(request.Bytes, Math.Min(128 * 1024, request.Refusing!.Max / 64));
 
+    // Whoever has the turn to lock a group does not keep it while others work for it.
+    private IEnumerable<ModelSleep> ReclaimForCharge(ModelRequest request, ModelGroup target)
+    {
+        if (target.Tree().Exists(static one => one.Caches.Count > 0))
+        {
+            PassTurnOn(request);
+        }
+
+        return Reclaim(request, target, Wanted(request));
+    }
+
     private void ReclaimHere(ModelRequest request, ModelGroup target, long bytes)
     {
         foreach (ModelSleep sleep in Reclaim(request, target, bytes, here: true))

@@ -264,7 +264,7 @@ internal sealed partial class ReferenceModel
             long before = group.Usage;
             request.SawBusy = false;
             foreach (ModelSleep sleep in request.Has(ChargeFlags.NoReclaim)
-                ? None(request) : Reclaim(request, group, Wanted(request)))
+                ? None(request) : ReclaimForCharge(request, group))
             {
                 yield return sleep;
             }

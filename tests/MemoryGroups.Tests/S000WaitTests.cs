@@ -226,18 +226,19 @@ public sealed class S000WaitTests
         FullGroup.Ask(world, group, 100, cancel.Token);
         FullGroup.Ask(world, group, 100);
         bool free = false;
-        int stillAsleep = 0;
+        int stillQueued = 0;
         world.Once(ProbePoint.Released, () =>
         {
             free = group.OomLock.Holder is null;
-            stillAsleep = Sleepers.Of(group).Count;
+            stillQueued = Sleepers.AndLeaving(group).Count;
+            Assert.Equal(0, world.PostedCount);
         });
 
         cancel.Cancel();
         world.Run();
 
         Assert.True(free);
-        Assert.Equal(1, stillAsleep);
+        Assert.Equal(1, stillQueued);
         Assert.NotNull(group.OomLock.Holder);
         Assert.Equal(2, group.Events.Current.Oom);
     }
