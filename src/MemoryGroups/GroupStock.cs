@@ -2,9 +2,9 @@
 //
 // Short-lived members of one group (queries of a session) would each have to walk to the root for their first bytes;
 // the group's cells spare them that. A cell is chosen by the CPU that happens to run: only a hint, the cells are
-// atomic, so a thread that moves between the choice and the use is harmless. One walk fetches a whole batch; a cell
-// that holds more than two batches returns down to one, so at least a batch of traffic lies between two walks in either
-// direction.
+// atomic, so a thread that moves between the choice and the use is harmless. One walk fetches three quarters of a
+// batch, so that a group that only grows strands a batch for each CPU together with what its members keep; a cell that
+// holds more than two batches returns down to one. Nearly a batch of traffic lies between two walks in either direction.
 //
 // Must stay true: what the cells hold is charged to this group and to all above it. The batch follows the smallest
 // limit on the path, Max or High (limit / (16 * slots), at most 256 KiB, nothing below 16 KiB), so what a group can
@@ -84,10 +84,10 @@ internal sealed class GroupStock(MemoryGroup group) : StockHolder(group)
 
         long batch = Group.BatchBytes;
         if (cells is not null && batch > 0 && wanted <= batch && !StockCell.ForThisCpu(cells).IsPoisoned
-            && Group.Counter.TryCharge(wanted + batch, rootFloor, out refused))
+            && Group.Counter.TryCharge(wanted + RefillOf(batch), rootFloor, out refused))
         {
             drawn = wanted;
-            DepositOrReturn(cells, batch);
+            DepositOrReturn(cells, RefillOf(batch));
             return true;
         }
 
@@ -156,11 +156,13 @@ internal sealed class GroupStock(MemoryGroup group) : StockHolder(group)
         return opened;
     }
 
-    private void DepositOrReturn(StockCell[] cells, long batch)
+    private static long RefillOf(long batch) => batch - (batch / 4);
+
+    private void DepositOrReturn(StockCell[] cells, long bytes)
     {
-        if (!StockCell.ForThisCpu(cells).TryDeposit(batch))
+        if (!StockCell.ForThisCpu(cells).TryDeposit(bytes))
         {
-            Group.Counter.Uncharge(batch);
+            Group.Counter.Uncharge(bytes);
         }
     }
 
