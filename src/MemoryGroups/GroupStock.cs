@@ -4,7 +4,7 @@
 // the group's cells spare them that. A cell is chosen by the CPU that happens to run: only a hint, the cells are
 // atomic, so a thread that moves between the choice and the use is harmless. One walk fetches three quarters of a
 // batch, so that a group that only grows strands a batch for each CPU together with what its members keep; a cell that
-// holds more than two batches returns down to one. Nearly a batch of traffic lies between two walks in either direction.
+// holds more than two batches returns down to one. Nearly a batch of traffic lies between two walks either way.
 //
 // Must stay true: what the cells hold is charged to this group and to all above it. The batch follows the smallest
 // limit on the path, Max or High (limit / (16 * slots), at most 256 KiB, nothing below 16 KiB), so what a group can
