@@ -136,6 +136,15 @@ internal sealed class MeteredThread
         {
             lock (Gate)
             {
+                foreach (WeakReference<MeteredThread> one in Threads)
+                {
+                    if (one.TryGetTarget(out MeteredThread? other) && other._systemId == systemId)
+                    {
+                        // That thread has ended, whatever it was doing: the system gives its number out again.
+                        other._systemId = 0;
+                    }
+                }
+
                 own._systemId = systemId;
             }
         }

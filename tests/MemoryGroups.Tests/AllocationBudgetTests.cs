@@ -177,6 +177,32 @@ public sealed class AllocationBudgetTests
     }
 
     [Fact]
+    public void Events_of_a_number_that_the_system_gave_out_again_are_about_the_new_thread()
+    {
+        using var world = new World();
+        MemoryMember before = world.Root.CreateMember("before");
+        MemoryMember after = world.Root.CreateMember("after");
+        DateTime now = TimeProvider.System.GetUtcNow().UtcDateTime;
+        const long Number = long.MaxValue;
+
+        // It ends without leaving its scope.
+        MeteringTests.OnThread(flows: false, () =>
+        {
+            before.Enter();
+            MeteredThread.NoteSystemId(Number);
+        });
+        MeteringTests.OnThread(flows: false, () =>
+        {
+            using (after.Enter())
+            {
+                MeteredThread.NoteSystemId(Number);
+                MeteredThread.LookAtAll(now);
+                Assert.Same(after, MeteredThread.Credit(Number, now.AddHours(1), 1));
+            }
+        });
+    }
+
+    [Fact]
     public void Events_are_listened_to_only_while_a_thread_stays_away_and_the_process_allocates()
     {
         var rule = new ListeningRule();

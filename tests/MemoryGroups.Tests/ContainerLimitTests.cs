@@ -29,6 +29,8 @@ public sealed class ContainerLimitTests : IDisposable
 
         Assert.Equal(500_000, found.ReadLimit());
         Assert.Equal(4000, found.ReadMeasured());
+        Write("sys/fs/cgroup/pod/memory.max", "900000\n");
+        Assert.Equal(700_000, found.ReadLimit());
         Write("sys/fs/cgroup/pod/memory.max", "max\n");
         Assert.Equal(700_000, found.ReadLimit());
         Write("sys/fs/cgroup/pod/own/memory.max", "max\n");
@@ -64,6 +66,20 @@ public sealed class ContainerLimitTests : IDisposable
         Write("proc/self/cgroup", $"0::{path}\n");
         Write("proc/self/mountinfo", $"41 31 0:38 {root} /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
         Group("sys/fs/cgroup", "123456", 5, "");
+
+        ContainerLimit found = ContainerLimit.Find(_folder)!;
+
+        Assert.Equal(123_456, found.ReadLimit());
+        Assert.Equal(5, found.ReadMeasured());
+    }
+
+    [Fact]
+    public void Group_below_what_is_mounted_is_found_by_the_rest_of_its_path()
+    {
+        Write("proc/self/cgroup", "0::/host/pod\n");
+        Write("proc/self/mountinfo", "41 31 0:38 /host /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
+        Group("sys/fs/cgroup", "900000", 9, "");
+        Group("sys/fs/cgroup/pod", "123456", 5, "");
 
         ContainerLimit found = ContainerLimit.Find(_folder)!;
 

@@ -1,6 +1,7 @@
 // What flows allocate in a member's scope: how exact it is over awaits, tasks, parallel loops and channels; whose it is
 // when scopes are nested, left in the wrong order, or outlived; that a switch costs no garbage.
 using System.Runtime.CompilerServices;
+using System.Runtime.ExceptionServices;
 using System.Threading.Channels;
 
 namespace MemoryGroups.Tests;
@@ -258,7 +259,18 @@ public sealed class MeteringTests
 
     internal static void OnThread(bool flows, Action work)
     {
-        var thread = new Thread(() => work());
+        ExceptionDispatchInfo? thrown = null;
+        var thread = new Thread(() =>
+        {
+            try
+            {
+                work();
+            }
+            catch (Exception error)
+            {
+                thrown = ExceptionDispatchInfo.Capture(error);
+            }
+        });
         if (flows)
         {
             thread.Start();
@@ -269,6 +281,7 @@ public sealed class MeteringTests
         }
 
         thread.Join();
+        thrown?.Throw();
     }
 
     // What a scope allocates itself, and starting a thread, is far less than two pieces.

@@ -42,6 +42,39 @@ public sealed class ShortageTests
     }
 
     [Fact]
+    public void Collection_that_gives_some_leaves_the_rest_to_reclaim_before_the_last_resort()
+    {
+        using World world = _process.NewWorld();
+        MemoryGroup tenant = world.Root.CreateGroup("tenant");
+        MemoryMember hog = tenant.CreateMember("hog");
+        Assert.True(hog.TryCharge(600));
+        var order = new List<string>();
+        using IDisposable cache = tenant.AddReclaimer(new ScriptedReclaimer("cache", request =>
+        {
+            order.Add($"reclaim {request.Bytes}");
+            return 0;
+        }));
+        using IDisposable last = world.Root.AddLastResortReclaimer(new ScriptedReclaimer("last", request =>
+        {
+            order.Add($"last resort {request.Bytes}");
+            hog.Uncharge(request.Bytes);
+            return request.Bytes;
+        }));
+        _process.OnCollect = _ =>
+        {
+            order.Add("collect");
+            (_process.Measured, _process.Slack) = (1150, 0);
+        };
+        _process.Slack = 500;
+        _process.Measured = 1200;
+
+        world.Advance(Period);
+
+        Assert.Equal(["reclaim 200", "collect", "reclaim 150", "last resort 150"], order);
+        Assert.False(hog.IsKilled);
+    }
+
+    [Fact]
     public void Growth_of_undeclared_bytes_kills_nobody_when_reclaim_gives_enough()
     {
         using World world = _process.NewWorld();
@@ -171,6 +204,23 @@ public sealed class ShortageTests
             world.Advance(Period);
             Assert.Equal(collections, _process.Collected.Count);
         }
+    }
+
+    [Fact]
+    public void Watermark_may_be_eaten_into_by_undeclared_bytes_without_a_victim()
+    {
+        using World world = _process.NewWorld(configure: static options => options with { MinWatermarkBytes = 100 });
+        MemoryMember member = world.Root.CreateMember("member");
+        Assert.True(member.TryCharge(600));
+        _process.Measured = 1000;
+        world.Advance(Period);
+        Assert.False(member.IsKilled);
+
+        _process.Measured = 1002;
+        world.Advance(Period);
+
+        Assert.True(member.IsKilled);
+        member.Dispose();
     }
 
     [Fact]
