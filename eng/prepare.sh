@@ -26,3 +26,28 @@ ensure_dotnet() {
     "https://dotnet.microsoft.com/download" >&2
   return 1
 }
+
+# DuckDB's native library comes inside an npm package; nothing of Node is run. It is kept once for all programs of the
+# clone, where samples/DuckDbGroups looks for it. Without it everything else still works: tests of DuckDB are skipped
+# and say why. The digest is of the whole package: another one is refused.
+duckdb_package=@duckdb/node-bindings-linux-x64@1.5.6-r.1
+duckdb_sha512=21772b64913a904a8cd19e30c1d5671811d7fdface4b7dd53cd0300d743f43e16cf386f4e7c41ef78721ac208870d2651bc6375072145387817824315b998dd5
+
+ensure_duckdb() {
+  local folder=$root/artifacts/native/duckdb
+  [ "$(cat "$folder/version" 2>/dev/null)" != "$duckdb_package" ] || return 0
+  [ "$(uname -sm)" = "Linux x86_64" ] || return 0
+  local fetched
+  fetched=$(mktemp -d) || return 0
+  if command -v npm >/dev/null \
+    && timeout 120 npm pack "$duckdb_package" --silent --pack-destination "$fetched" >/dev/null 2>&1 \
+    && echo "$duckdb_sha512  $(echo "$fetched"/*.tgz)" | sha512sum --check --status \
+    && tar -xzf "$fetched"/*.tgz -C "$fetched" package/libduckdb.so package/LICENSE \
+    && mkdir -p "$folder" && mv -f "$fetched"/package/* "$folder/" && echo "$duckdb_package" >"$folder/version"; then
+    rm -rf "$fetched"
+    return 0
+  fi
+  rm -rf "$fetched"
+  echo "DuckDB's library ($duckdb_package, by npm) could not be fetched, or is not what it should be: what needs it is" \
+    "left out. Everything else works; try again with a network." >&2
+}

@@ -51,7 +51,7 @@ public sealed class SqliteSession : IDisposable
         Account = account;
         _handle = connection.Handle!;
         Db = _handle.DangerousGetHandle();
-        Worker = new SqliteWorker(member.Path);
+        Worker = new QueryThread(member.Path);
 
         // The group may have been closed meanwhile; nothing after this fails.
         _pageCache = member.Group.AddReclaimer(new SqlitePageCache(this, member.Name));
@@ -72,7 +72,7 @@ public sealed class SqliteSession : IDisposable
 
     internal SqliteInterrupt Interrupt { get; }
 
-    internal SqliteWorker Worker { get; }
+    internal QueryThread Worker { get; }
 
     internal nint Db { get; }
 

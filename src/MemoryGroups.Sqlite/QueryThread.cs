@@ -7,7 +7,7 @@
 // Must stay true: one piece of work at a time (the session sees to it), so one slot is enough.
 namespace MemoryGroups.Sqlite;
 
-internal sealed class SqliteWorker(string name) : IDisposable
+internal sealed class QueryThread(string name) : IDisposable
 {
     private readonly SemaphoreSlim _posted = new(0);
     private Task? _work;

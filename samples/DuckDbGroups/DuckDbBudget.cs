@@ -1,0 +1,304 @@
+// The books of one instance: what its members are charged is the engine's own limit.
+//
+//   engine's usage <= engine's limit (memory_limit) = charged to the session's member + charged to the query's
+//
+// So nothing that the engine counts is ever used before it is charged, however late anybody looks: more is charged
+// first and then the limit is raised; the limit is lowered first, and only what the engine agreed to is given back. A
+// lower limit makes the engine drop pages of files and spill what it can; when it can do neither it says so, and keeps
+// its limit.
+//
+// A query should not meet the limit while its group has room. So while one runs the usage is polled, and the limit is
+// kept ahead of it by half of it, between 4 and 64 MiB; just after memory was asked back, by a megabyte. What is ahead
+// goes back as it was taken: when it is more than twice what it should be, at a request to reclaim, or when the session
+// is idle. A poll costs the engine some 35 microseconds. What was found for a query that the engine has refused stays,
+// however little of it is used at first: the query begins anew, and would run into the same wall.
+//
+// Must stay true: the gate is never held over a charge that may wait, reclaim or kill; whoever asks for memory back
+// does not wait for the gate.
+
+using MemoryGroups;
+
+namespace DuckDbGroups;
+
+internal sealed class DuckDbBudget : IDisposable
+{
+    // An instance cannot do with less, nor can the poll.
+    internal const long LeastBytes = 2 << 20;
+    internal const long Mebibyte = 1 << 20;
+    private const long LeastAhead = 4 << 20;
+    private const long MostAhead = 64 << 20;
+    private const string UsageQuery = "SELECT coalesce(sum(memory_usage_bytes), 0)::BIGINT FROM duckdb_memory()";
+    private static readonly TimeSpan PressedFor = TimeSpan.FromSeconds(1);
+
+    private readonly Lock _gate = new();
+    private readonly TimeProvider _clock;
+    private readonly MemoryMember _session;
+    private readonly DuckDbConnection _watch;
+    private readonly DuckDbStatement _usage;
+
+    // Guarded by the gate. Their sum is the engine's limit.
+    private long _ofSession;
+    private long _ofQuery;
+    private MemoryMember? _query;
+    private long _leastForQuery;
+    private long _pressedAt;
+    private bool _wasPressed;
+    private bool _closed;
+
+    // How many of our own charges are on their way.
+    private int _asking;
+
+    // The session's member is charged for LeastBytes already, and the instance was opened with that limit.
+    internal DuckDbBudget(DuckDbDatabase database, MemoryMember session, TimeProvider clock)
+    {
+        _session = session;
+        _clock = clock;
+        _ofSession = LeastBytes;
+        _watch = database.Connect();
+        _usage = _watch.Prepare(UsageQuery);
+    }
+
+    internal long LimitBytes
+    {
+        get
+        {
+            lock (_gate) return _ofSession + _ofQuery;
+        }
+    }
+
+    internal long SessionBytes
+    {
+        get
+        {
+            lock (_gate) return _ofSession;
+        }
+    }
+
+    // What the engine says that it uses.
+    internal long UsedBytes
+    {
+        get
+        {
+            lock (_gate) return UsedLocked();
+        }
+    }
+
+    internal void BeginQuery(MemoryMember query)
+    {
+        lock (_gate) _query = query;
+    }
+
+    // What the query was charged for is the session's from here on, after what the engine has no use for was given
+    // back.
+    internal void EndQuery()
+    {
+        lock (_gate)
+        {
+            if (_query is not { } query) return;
+            _leastForQuery = 0;
+            if (_ofQuery > LeastAhead) LowerLocked(UsedLocked() + LeastAhead);
+            long left = _ofQuery;
+            if (left > 0 && !TryMove(query, left))
+            {
+                // One of the two has been killed or has exited. The engine has the memory, so it is charged, fit or
+                // not.
+                Force(left);
+                query.Uncharge(left);
+            }
+
+            _ofSession += left;
+            _ofQuery = 0;
+            _query = null;
+        }
+    }
+
+    // Charges the query for more if it is to be had at once, down to a megabyte, and answers how much is still wanted.
+    internal long KeepAhead()
+    {
+        lock (_gate)
+        {
+            if (_closed) return 0;
+            long used = UsedLocked();
+            long ahead = AheadLocked(used);
+            long free = _ofSession + _ofQuery - used;
+            if (free > 2 * ahead)
+            {
+                LowerLocked(used + ahead);
+                return 0;
+            }
+
+            if (free >= ahead / 2 || _query is not { } query) return 0;
+            for (long more = ahead - free; more >= Mebibyte; more /= 2)
+            {
+                if (TryCharge(query, more))
+                {
+                    RaiseLocked(more);
+                    return 0;
+                }
+            }
+
+            return ahead - free;
+        }
+    }
+
+    // Between the two this instance gives nothing back: what it gave would satisfy its own charge, and leave it where it
+    // was.
+    internal void BeginAsking() => Interlocked.Increment(ref _asking);
+
+    internal void EndAsking() => Interlocked.Decrement(ref _asking);
+
+    // Bytes that the query's member has been charged for, after waiting for them. Not when the query has ended
+    // meanwhile.
+    internal void Adopt(MemoryMember query, long bytes, bool keep)
+    {
+        lock (_gate)
+        {
+            if (_query == query && !_closed)
+            {
+                RaiseLocked(bytes);
+                if (keep) _leastForQuery = _ofSession + _ofQuery;
+                return;
+            }
+        }
+
+        query.Uncharge(bytes);
+    }
+
+    // What is not needed, or can be dropped or spilled; answers what was uncharged. Nothing if somebody is at the
+    // engine's limit right now.
+    internal long GiveBack(long bytes)
+    {
+        if (Volatile.Read(ref _asking) > 0 || !_gate.TryEnter()) return 0;
+        try
+        {
+            if (_closed) return 0;
+            _pressedAt = _clock.GetTimestamp();
+            _wasPressed = true;
+            long limit = _ofSession + _ofQuery;
+            long given = LowerLocked(limit - bytes);
+            return given > 0 ? given : LowerLocked(UsedLocked());
+        }
+        finally
+        {
+            _gate.Exit();
+        }
+    }
+
+    // No query runs and none has for a while: what is ahead of the usage goes back.
+    internal void Rest()
+    {
+        lock (_gate)
+        {
+            if (!_closed && _query is null) LowerLocked(UsedLocked());
+        }
+    }
+
+    // Before the instance is closed. What is charged is answered for by ReturnAll, after the engine has freed it.
+    public void Dispose()
+    {
+        lock (_gate)
+        {
+            _closed = true;
+            _usage.Dispose();
+            _watch.Dispose();
+        }
+    }
+
+    internal void ReturnAll()
+    {
+        lock (_gate)
+        {
+            _session.Uncharge(_ofSession);
+            _ofSession = 0;
+        }
+    }
+
+    private long AheadLocked(long used)
+    {
+        if (_wasPressed && _clock.GetElapsedTime(_pressedAt) < PressedFor) return Mebibyte;
+        _wasPressed = false;
+        return Math.Clamp(used / 2, LeastAhead, MostAhead);
+    }
+
+    // At its limit the engine may have no memory left to answer.
+    private long UsedLocked()
+    {
+        try
+        {
+            using DuckDbReader reader = _usage.Query(ownsStatement: false);
+            return reader.Read() ? Math.Max(0, reader.GetInt64(0)) : _ofSession + _ofQuery;
+        }
+        catch (DuckDbException)
+        {
+            return _ofSession + _ofQuery;
+        }
+    }
+
+    private void RaiseLocked(long bytes)
+    {
+        _ofQuery += bytes;
+        if (!TrySetLimitLocked(_ofSession + _ofQuery))
+        {
+            _ofQuery -= bytes;
+            _query!.Uncharge(bytes);
+        }
+    }
+
+    // To so many bytes, or as they are if the engine cannot do with them. The query gives first: it is what grows.
+    private long LowerLocked(long toBytes)
+    {
+        long limit = _ofSession + _ofQuery;
+        long target = Math.Max(Math.Max(LeastBytes, _leastForQuery), toBytes);
+        if (target >= limit || !TrySetLimitLocked(target)) return 0;
+
+        long fromQuery = Math.Min(_ofQuery, limit - target);
+        long fromSession = limit - target - fromQuery;
+        _ofQuery -= fromQuery;
+        _ofSession -= fromSession;
+        _query?.Uncharge(fromQuery);
+        _session.Uncharge(fromSession);
+        return limit - target;
+    }
+
+    // False: the engine can neither drop nor spill so much, and keeps the limit that it had.
+    private bool TrySetLimitLocked(long bytes)
+    {
+        try
+        {
+            _watch.Execute($"SET memory_limit = '{DuckDbConnection.Bytes(bytes)}'");
+            return true;
+        }
+        catch (DuckDbException)
+        {
+            return false;
+        }
+    }
+
+    private bool TryMove(MemoryMember from, long bytes) =>
+        from.Group == _session.Group && from.TryMoveTo(_session, bytes);
+
+    private static bool TryCharge(MemoryMember member, long bytes)
+    {
+        try
+        {
+            return !member.IsKilled && member.TryCharge(bytes);
+        }
+        catch (ObjectDisposedException)
+        {
+            // Its group was closed.
+            return false;
+        }
+    }
+
+    private void Force(long bytes)
+    {
+        try
+        {
+            _session.Charge(bytes, ChargeFlags.NoFail | ChargeFlags.NoWait);
+        }
+        catch (ObjectDisposedException)
+        {
+            // Its group was closed: past charging, and uncharging is harmless.
+        }
+    }
+}
