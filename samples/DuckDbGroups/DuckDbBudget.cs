@@ -8,7 +8,7 @@
 // its limit.
 //
 // A query should not meet the limit while its group has room. So while one runs the usage is polled, and the limit is
-// kept ahead of it by half of it, between 4 and 64 MiB; just after memory was asked back, by a megabyte. What is ahead
+// kept ahead of it by half of it, between 8 and 64 MiB; just after memory was asked back, by a megabyte. What is ahead
 // goes back as it was taken: when it is more than twice what it should be, at a request to reclaim, or when the session
 // is idle. A poll costs the engine some 35 microseconds. What was found for a query that the engine has refused stays,
 // however little of it is used at first: the query begins anew, and would run into the same wall.
@@ -25,7 +25,7 @@ internal sealed class DuckDbBudget : IDisposable
     // An instance cannot do with less, nor can the poll.
     internal const long LeastBytes = 2 << 20;
     internal const long Mebibyte = 1 << 20;
-    private const long LeastAhead = 4 << 20;
+    private const long LeastAhead = 8 << 20;
     private const long MostAhead = 64 << 20;
     private const string UsageQuery = "SELECT coalesce(sum(memory_usage_bytes), 0)::BIGINT FROM duckdb_memory()";
     private static readonly TimeSpan PressedFor = TimeSpan.FromSeconds(1);
@@ -43,6 +43,7 @@ internal sealed class DuckDbBudget : IDisposable
     private long _leastForQuery;
     private long _pressedAt;
     private bool _wasPressed;
+    private long _lastUsed;
     private bool _closed;
 
     // How many of our own charges are on their way.
@@ -83,9 +84,16 @@ internal sealed class DuckDbBudget : IDisposable
         }
     }
 
+    // A few megabytes are ahead of a query from its start, by what was used when it was last looked at: the first poll
+    // comes too late for a short one.
     internal void BeginQuery(MemoryMember query)
     {
-        lock (_gate) _query = query;
+        lock (_gate)
+        {
+            _query = query;
+            long more = LeastAhead - (_ofSession - _lastUsed);
+            if (more > LeastAhead / 2 && TryCharge(query, more)) RaiseLocked(more);
+        }
     }
 
     // What the query was charged for is the session's from here on, after what the engine has no use for was given
@@ -226,12 +234,14 @@ internal sealed class DuckDbBudget : IDisposable
         try
         {
             using DuckDbReader reader = _usage.Query(ownsStatement: false);
-            return reader.Read() ? Math.Max(0, reader.GetInt64(0)) : _ofSession + _ofQuery;
+            _lastUsed = reader.Read() ? Math.Max(0, reader.GetInt64(0)) : _ofSession + _ofQuery;
         }
         catch (DuckDbException)
         {
-            return _ofSession + _ofQuery;
+            _lastUsed = _ofSession + _ofQuery;
         }
+
+        return _lastUsed;
     }
 
     private void RaiseLocked(long bytes)

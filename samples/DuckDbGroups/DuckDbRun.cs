@@ -151,7 +151,7 @@ internal sealed class DuckDbRun<T>(
         {
             long useful = UsefulRoom(retries);
             bool granted = false;
-            for (long room = Math.Max(useful, _budget.LimitBytes << retries); room >= useful && !granted; room /= 2)
+            for (long room = Math.Max(useful, _budget.LimitBytes); room >= useful && !granted; room /= 2)
                 granted = await TryChargeAsync(room, keep: true).ConfigureAwait(false);
             if (!granted) await ChargeAsync(useful, ChargeFlags.None, keep: true).ConfigureAwait(false);
         }

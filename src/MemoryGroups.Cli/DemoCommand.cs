@@ -17,9 +17,10 @@ internal static class DemoCommand
 
     internal static Command Create(TimeProvider clock)
     {
-        Option<string?> budget = Text("--budget", "BYTES", "What the tenants share, 32M to 1G (64M).");
+        Option<string?> budget = Text("--budget", "BYTES", "What the tenants share, 32M to 1G (64M; duckdb: 192M to 1G, 256M).");
         Option<string?> seconds = Text("--seconds", "N", "Length of each phase, 5 to 600 (15).");
         Option<string?> seed = Text("--seed", "N", "Seed of the load, 0 or more (1).");
+        Option<string?> engine = Text("--engine", "NAME", "Whose queries: sqlite or duckdb (sqlite).");
         Option<string?> json = Text("--json", "FILE", "Write the verdict as JSON too.");
         Option<string?> cache = Text(
             "--cache", "DIR", "Where the data is kept ($XDG_CACHE_HOME/memgroups-demo or ~/.cache/memgroups-demo).");
@@ -27,10 +28,11 @@ internal static class DemoCommand
         const string Description = "Three tenants' SQL queries share one memory budget; the greedy one is stopped.";
         var command = new Command("demo", Description)
         {
-            budget, seconds, seed, cache, json, governedOnly,
+            engine, budget, seconds, seed, cache, json, governedOnly,
         };
         command.SetAction((parsed, _) => RunAsync(
-            DemoOptions.Parse(parsed.GetValue(budget), parsed.GetValue(seconds), parsed.GetValue(seed))
+            DemoOptions.Parse(
+                    parsed.GetValue(budget), parsed.GetValue(seconds), parsed.GetValue(seed), parsed.GetValue(engine))
                 .With(parsed.GetValue(cache), parsed.GetValue(json), parsed.GetValue(governedOnly)),
             DemoScreen.ForThisTerminal(clock),
             clock));
@@ -72,9 +74,10 @@ internal static class DemoCommand
         DemoOptions options, DemoScreen screen, TimeProvider clock, CancellationToken ct)
     {
         // Everything that can be wrong with what was typed is found before a minute is spent.
-        DemoData.CheckNativeLibrary();
+        options.Engine.CheckLibrary();
         if (options.JsonFile is not null) DemoJson.CheckWritable(options.JsonFile);
-        DemoData data = DemoData.Open(options.CacheFolder, DemoDataSize.Default, screen.Say, ct);
+        DemoData data = DemoData.Open(
+            options.CacheFolder, options.Engine, DemoDataSize.Default, screen.Say, ct);
 
         PhaseOutcome? ungoverned = options.GovernedOnly
             ? null

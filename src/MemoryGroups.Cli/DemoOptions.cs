@@ -10,7 +10,6 @@ namespace MemoryGroups.Cli;
 
 internal sealed record DemoOptions
 {
-    internal const long LeastBudgetBytes = 32L << 20;
     internal const long MostBudgetBytes = 1L << 30;
     internal const int LeastSeconds = 5;
     internal const int MostSeconds = 600;
@@ -20,6 +19,8 @@ internal sealed record DemoOptions
     internal long BudgetBytes { get; init; } = 64L << 20;
 
     internal int Seed { get; init; } = 1;
+
+    internal DemoEngine Engine { get; init; } = DemoEngine.Sqlite;
 
     // Of each phase.
     internal TimeSpan PhaseLength { get; init; } = TimeSpan.FromSeconds(15);
@@ -36,14 +37,19 @@ internal sealed record DemoOptions
     internal long CapBytes => 2 * BudgetBytes + (96L << 20);
 
     // Each value may be null: not given.
-    internal static DemoOptions Parse(string? budget, string? seconds, string? seed) => new()
+    internal static DemoOptions Parse(string? budget, string? seconds, string? seed, string? engine = null)
     {
-        BudgetBytes = budget is null ? Default.BudgetBytes : ParseBudget(budget),
-        PhaseLength = seconds is null
-            ? Default.PhaseLength
-            : TimeSpan.FromSeconds(ParseInt("--seconds", seconds, LeastSeconds, MostSeconds, "15")),
-        Seed = seed is null ? Default.Seed : ParseInt("--seed", seed, 0, int.MaxValue, "1"),
-    };
+        DemoEngine chosen = engine is null ? Default.Engine : DemoEngine.Parse(engine);
+        return new DemoOptions
+        {
+            Engine = chosen,
+            BudgetBytes = budget is null ? chosen.UsualBudgetBytes : ParseBudget(budget, chosen),
+            PhaseLength = seconds is null
+                ? Default.PhaseLength
+                : TimeSpan.FromSeconds(ParseInt("--seconds", seconds, LeastSeconds, MostSeconds, "15")),
+            Seed = seed is null ? Default.Seed : ParseInt("--seed", seed, 0, int.MaxValue, "1"),
+        };
+    }
 
     // The same with what only the parent is asked.
     internal DemoOptions With(string? cacheFolder, string? jsonFile, bool governedOnly) => this with
@@ -59,19 +65,20 @@ internal sealed record DemoOptions
         "--budget", ByteSize.Format(BudgetBytes),
         "--seconds", PhaseLength.TotalSeconds.ToString(CultureInfo.InvariantCulture),
         "--seed", Seed.ToString(CultureInfo.InvariantCulture),
+        "--engine", Engine.Name,
     ];
 
-    private static long ParseBudget(string text)
+    private static long ParseBudget(string text, DemoEngine engine)
     {
-        string allowed = $"Allowed: {ByteSize.Format(LeastBudgetBytes)} to {ByteSize.Format(MostBudgetBytes)}, "
-            + "for example --budget 96M.";
+        string allowed = $"Allowed: {ByteSize.Format(engine.LeastBudgetBytes)} to {ByteSize.Format(MostBudgetBytes)}, "
+            + $"for example --budget {ByteSize.Format(engine.UsualBudgetBytes / 2 * 3)}.";
         if (!ByteSize.TryParse(text, out long bytes))
         {
             throw new DemoUsageException(
                 $"--budget '{text}' is not a byte count (a whole number, then k, m or g). {allowed}");
         }
 
-        return bytes is >= LeastBudgetBytes and <= MostBudgetBytes
+        return bytes >= engine.LeastBudgetBytes && bytes <= MostBudgetBytes
             ? bytes
             : throw new DemoUsageException($"--budget '{text}' is out of range. {allowed}");
     }

@@ -6,7 +6,6 @@
 // input is a pipe that only the parent holds open, so its end means there is nobody left to work for.
 
 using System.Runtime.InteropServices;
-using SQLitePCL;
 
 namespace MemoryGroups.Cli;
 
@@ -65,11 +64,11 @@ internal sealed class DemoPhase
         {
             foreach (TenantProfile tenant in TenantProfile.All)
             {
-                string file = DemoData.PathOf(_dataFolder, tenant.Name);
+                string file = DemoData.PathOf(_dataFolder, tenant.Name, _options.Engine);
                 AddLoad(
                     tenant,
-                    new PlainSessionPool(file, SmallConnections),
-                    tenant.IsPolite ? null : new PlainSessionPool(file, BigConnections),
+                    _options.Engine.OpenPlain(file, SmallConnections),
+                    tenant.IsPolite ? null : _options.Engine.OpenPlain(file, BigConnections),
                     cache);
             }
 
@@ -85,19 +84,20 @@ internal sealed class DemoPhase
 
     internal async Task RunGovernedAsync()
     {
-        using var tree = new ServiceTree(_options.BudgetBytes, _clock);
+        using var tree = new ServiceTree(_options, _clock);
         using var watching = new CancellationTokenSource();
         Task watch = WatchKillsAsync(tree, watching.Token);
         try
         {
             foreach (TenantProfile tenant in TenantProfile.All)
             {
-                string file = DemoData.PathOf(_dataFolder, tenant.Name);
+                string file = DemoData.PathOf(_dataFolder, tenant.Name, _options.Engine);
                 MemoryGroup group = tree[tenant.Name];
-                SessionPool small = await GovernedSessionPool.OpenAsync(file, group, tenant.Name, SmallConnections);
+                SessionPool small =
+                    await _options.Engine.OpenGovernedAsync(file, group, tenant.Name, SmallConnections);
                 SessionPool? big = tenant.IsPolite
                     ? null
-                    : await GovernedSessionPool.OpenAsync(file, group, tenant.Name + "-big", BigConnections);
+                    : await _options.Engine.OpenGovernedAsync(file, group, tenant.Name + "-big", BigConnections);
                 AddLoad(tenant, small, big, tree.Cache);
             }
 
@@ -106,8 +106,7 @@ internal sealed class DemoPhase
         finally
         {
             foreach (SessionPool pool in _pools) pool.Dispose();
-            // Its globals are charged too, and only this gives them back.
-            raw.sqlite3_shutdown();
+            _options.Engine.Shutdown();
             tree.CloseHolders();
             await watching.CancelAsync();
             await watch;
@@ -134,7 +133,7 @@ internal sealed class DemoPhase
     {
         _pools.Add(small);
         if (big is not null) _pools.Add(big);
-        _loads.Add(new TenantLoad(tenant, small, big, cache, _journal, _clock));
+        _loads.Add(new TenantLoad(tenant, small, big, cache, _journal, _options.Engine, _clock));
     }
 
     private async Task RunLoadsAsync(ServiceTree? tree)

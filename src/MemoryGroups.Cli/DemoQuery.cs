@@ -25,8 +25,8 @@ internal enum QueryKind
 
 internal sealed record DemoQuery(QueryKind Kind, string Sql, IReadOnlyList<(string Name, object Value)> Parameters)
 {
-    private const int PageRows = 1_000;
-    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(20);
+    internal const int PageRows = 1_000;
+    internal static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(20);
 
     // Asks for several times the budget: expected to be stopped, and counted apart from the tenant's other queries.
     internal bool IsBig => Kind >= QueryKind.BigSort;

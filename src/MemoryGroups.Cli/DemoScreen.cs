@@ -32,8 +32,8 @@ internal abstract class DemoScreen
 
     protected static string Title(string phase, DemoOptions options) =>
         phase == DemoPhase.Governed
-            ? $"governed: every byte of SQLite is charged, the tenants share {Shown.Bytes(options.BudgetBytes)}"
-            : "ungoverned: plain SQLite, the same load under the same cap";
+            ? $"governed: {options.Engine.Governed}, the tenants share {Shown.Bytes(options.BudgetBytes)}"
+            : $"ungoverned: plain {options.Engine.Title}, the same load under the same cap";
 }
 
 internal sealed class PlainScreen : DemoScreen

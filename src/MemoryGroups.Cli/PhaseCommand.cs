@@ -16,12 +16,13 @@ internal static class PhaseCommand
         var budget = new Option<string?>("--budget");
         var seconds = new Option<string?>("--seconds");
         var seed = new Option<string?>("--seed");
-        var command = new Command(Name) { phase, data, budget, seconds, seed };
+        var engine = new Option<string?>("--engine");
+        var command = new Command(Name) { phase, data, budget, seconds, seed, engine };
         command.Hidden = true;
         command.SetAction(async (parsed, _) =>
         {
-            DemoOptions options =
-                DemoOptions.Parse(parsed.GetValue(budget), parsed.GetValue(seconds), parsed.GetValue(seed));
+            DemoOptions options = DemoOptions.Parse(
+                parsed.GetValue(budget), parsed.GetValue(seconds), parsed.GetValue(seed), parsed.GetValue(engine));
             bool governed = parsed.GetValue(phase) == DemoPhase.Governed;
             await DemoPhase.RunAsChildAsync(options, parsed.GetRequiredValue(data), governed, clock);
             return 0;

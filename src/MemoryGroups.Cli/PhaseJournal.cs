@@ -47,7 +47,7 @@ internal sealed class PhaseJournal
         {
             MemoryLimitExceededException { GroupPath: { Length: > 0 } path } => $"{path} is full",
             MemoryLimitExceededException => "out of memory at every try",
-            _ => "SQLite is out of memory",
+            _ => "the engine is out of memory",
         };
         Tell($"refused {tenant}'s {query.Kind}: {why}");
     }

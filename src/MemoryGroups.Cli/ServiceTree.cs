@@ -7,13 +7,11 @@
 //   |  +- beta         Low = 1/8
 //   |  +- greedy       no limit of its own: what stops it is that the others need memory
 //   +- cache           takes what is free; first to give back
-//   +- process         SQLite's own memory that is no query's, and the parachute (1/16): given up when the capacity
+//   +- process         the engine's own memory that is no query's, and the parachute (1/16): given up when the capacity
 //                      itself is exhausted, before anybody is killed for it
 //
-// Tenants and parachute fill the capacity exactly, so the little that SQLite needs for itself makes the capacity the
+// Tenants and parachute fill the capacity exactly, so the little that an engine needs for itself makes the capacity the
 // first wall under full load (last-resort reclaim), and the tenants' Max the second (group OOM).
-
-using MemoryGroups.Sqlite;
 
 namespace MemoryGroups.Cli;
 
@@ -25,8 +23,9 @@ internal sealed class ServiceTree : IDisposable
     private readonly MemoryMember _answers;
     private readonly MemoryMember _reserve;
 
-    internal ServiceTree(long budgetBytes, TimeProvider clock)
+    internal ServiceTree(DemoOptions options, TimeProvider clock)
     {
+        long budgetBytes = options.BudgetBytes;
         Root = new MemoryRoot(
             new MemoryRootOptions { Name = "service", CapacityBytes = budgetBytes, TimeProvider = clock });
         Tenants = Root.CreateGroup("tenants", new MemoryGroupOptions { Max = budgetBytes / 16 * 15 });
@@ -42,11 +41,11 @@ internal sealed class ServiceTree : IDisposable
         _cacheRegistration = cacheGroup.AddReclaimer(Cache);
 
         MemoryGroup process = Root.CreateGroup("process");
-        SqliteShared = process.CreateMember("sqlite", NeverKilled);
+        EngineShared = process.CreateMember(options.Engine.Name, NeverKilled);
         _reserve = process.CreateMember("parachute", NeverKilled);
         Parachute = new Parachute(_reserve, (int)(budgetBytes / 16));
         _parachuteRegistration = Root.AddLastResortReclaimer(Parachute);
-        SqliteMemory.Install(SqliteShared);
+        options.Engine.Install(EngineShared);
     }
 
     internal MemoryRoot Root { get; }
@@ -57,8 +56,8 @@ internal sealed class ServiceTree : IDisposable
 
     internal Parachute Parachute { get; }
 
-    // What SQLite allocates outside any query: its globals. The only member that is charged whether it fits or not.
-    internal MemoryMember SqliteShared { get; }
+    // What the engine allocates outside any query: its globals. The only member that is charged whether it fits or not.
+    internal MemoryMember EngineShared { get; }
 
     private static MemoryMemberOptions NeverKilled => new() { OomScoreAdjustment = -1000 };
 

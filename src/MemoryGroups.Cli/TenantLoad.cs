@@ -4,19 +4,16 @@
 //
 // What must stay true: every query that was started is recorded once, however it ends, and none outlives RunAsync.
 
-using Microsoft.Data.Sqlite;
-
 namespace MemoryGroups.Cli;
 
 internal sealed class TenantLoad
 {
-    private const int SqliteNoMemory = 7;
-
     private readonly TenantProfile _profile;
     private readonly SessionPool _smallPool;
     private readonly SessionPool? _bigPool;
     private readonly QueryCache _cache;
     private readonly PhaseJournal _journal;
+    private readonly DemoEngine _engine;
     private readonly TimeProvider _clock;
     private readonly QueryTally _small = new();
     private readonly QueryTally _big = new();
@@ -24,13 +21,14 @@ internal sealed class TenantLoad
 
     internal TenantLoad(
         TenantProfile profile, SessionPool smallPool, SessionPool? bigPool, QueryCache cache, PhaseJournal journal,
-        TimeProvider clock)
+        DemoEngine engine, TimeProvider clock)
     {
         _profile = profile;
         _smallPool = smallPool;
         _bigPool = bigPool;
         _cache = cache;
         _journal = journal;
+        _engine = engine;
         _clock = clock;
     }
 
@@ -93,12 +91,12 @@ internal sealed class TenantLoad
     private string CacheKey(DemoQuery query) => $"{_profile.Name}/{query.Key}";
 
     // The stop comes first: an interrupt that the phase itself caused is neither a kill nor a failure.
-    private static QueryEnd Classify(Exception e, CancellationToken stop) => e switch
+    private QueryEnd Classify(Exception e, CancellationToken stop) => e switch
     {
         _ when stop.IsCancellationRequested => QueryEnd.Unfinished,
         OomKilledException => QueryEnd.Killed,
         MemoryLimitExceededException => QueryEnd.Refused,
-        SqliteException { SqliteErrorCode: SqliteNoMemory } => QueryEnd.Refused,
+        _ when _engine.IsOutOfMemory(e) => QueryEnd.Refused,
         OutOfMemoryException => QueryEnd.Refused,
         _ => QueryEnd.Failed,
     };

@@ -23,7 +23,7 @@ public sealed class DemoDataTests
     public void Tenants_have_different_data_of_the_asked_size()
     {
         using var folder = new TemporaryFolder();
-        DemoData.Make(folder.Path, 1, Few, TestContext.Current.CancellationToken);
+        DemoData.Make(folder.Path, DemoEngine.Sqlite, 1, Few, TestContext.Current.CancellationToken);
 
         const string WrongTotals = """
             SELECT count(*) FROM orders o
@@ -58,7 +58,7 @@ public sealed class DemoDataTests
         using var folder = new TemporaryFolder();
         var told = new List<string>();
         string made = Open(folder.Path, told).Folder;
-        using (FileStream file = File.OpenWrite(DemoData.PathOf(made, "beta"))) file.SetLength(file.Length / 2);
+        using (FileStream file = File.OpenWrite(DemoData.PathOf(made, "beta", DemoEngine.Sqlite))) file.SetLength(file.Length / 2);
 
         Open(folder.Path, told);
 
@@ -73,25 +73,25 @@ public sealed class DemoDataTests
         using var cancelled = new CancellationTokenSource();
         cancelled.Cancel();
 
-        Assert.ThrowsAny<OperationCanceledException>(() => DemoData.Open(folder.Path, Few, _ => { }, cancelled.Token));
+        Assert.ThrowsAny<OperationCanceledException>(() => DemoData.Open(folder.Path, DemoEngine.Sqlite, Few, _ => { }, cancelled.Token));
 
         Assert.Empty(Directory.EnumerateFileSystemEntries(folder.Path));
     }
 
     private static DemoData Open(string cache, List<string> told) =>
-        DemoData.Open(cache, Few, told.Add, TestContext.Current.CancellationToken);
+        DemoData.Open(cache, DemoEngine.Sqlite, Few, told.Add, TestContext.Current.CancellationToken);
 
     private static string HashOfDataMade(string folder, int seed)
     {
         Directory.CreateDirectory(folder);
-        DemoData.Make(folder, seed, Few, TestContext.Current.CancellationToken);
+        DemoData.Make(folder, DemoEngine.Sqlite, seed, Few, TestContext.Current.CancellationToken);
         return string.Concat(DemoData.Tenants.Select(t =>
-            Convert.ToHexString(SHA256.HashData(File.ReadAllBytes(DemoData.PathOf(folder, t))))));
+            Convert.ToHexString(SHA256.HashData(File.ReadAllBytes(DemoData.PathOf(folder, t, DemoEngine.Sqlite))))));
     }
 
     private static object? Ask(string folder, string tenant, string sql)
     {
-        string file = DemoData.PathOf(folder, tenant);
+        string file = DemoData.PathOf(folder, tenant, DemoEngine.Sqlite);
         using var connection = new SqliteConnection($"Data Source={file};Mode=ReadOnly;Pooling=False");
         connection.Open();
         using SqliteCommand command = connection.CreateCommand();

@@ -56,7 +56,7 @@ public sealed class LoadScheduleTests
     }
 
     [Theory]
-    [InlineData(DemoOptions.LeastBudgetBytes)]
+    [InlineData(32L << 20)]
     [InlineData(Budget)]
     [InlineData(DemoOptions.MostBudgetBytes)]
     public void Big_queries_ask_for_several_budgets_of_text(long budget)
