@@ -35,6 +35,9 @@ internal sealed unsafe class SqliteInterrupt : IDisposable
         native.SetStartHandler(db, &OnStart, _order);
     }
 
+    // For what is no statement and must look by itself.
+    internal bool IsOrdered => Volatile.Read(ref _order->Stop) != 0;
+
     // The caller looks again, after this, whether its run is to be stopped: an earlier Stop did nothing.
     internal void Begin(object run)
     {

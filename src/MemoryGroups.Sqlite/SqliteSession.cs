@@ -21,7 +21,7 @@ namespace MemoryGroups.Sqlite;
 /// </para>
 /// <para>Thread safety: all members may be used from any thread; one query runs at a time.</para>
 /// </remarks>
-public sealed class SqliteSession : IDisposable
+public sealed partial class SqliteSession : IDisposable
 {
     /// <summary>
     /// A session that holds this much between its queries, in bytes, may be killed by the OOM killer: 4 MiB.
@@ -43,8 +43,9 @@ public sealed class SqliteSession : IDisposable
     private string? _runs;
 
     private SqliteSession(
-        MemoryMember member, SqliteAccount account, SqliteConnection connection, int whenLarge)
+        MemoryMember member, SqliteAccount account, SqliteConnection connection, int whenLarge, string? cacheKey)
     {
+        CacheKey = cacheKey;
         _member = member;
         _whenLarge = whenLarge;
         _connection = connection;
@@ -69,6 +70,11 @@ public sealed class SqliteSession : IDisposable
     public SqliteConnection Connection => _connection;
 
     internal SqliteAccount Account { get; }
+
+    // Which cache it shares with other sessions; null: it has its own.
+    internal string? CacheKey { get; }
+
+    internal bool IsRunning => Volatile.Read(ref _runs) is not null;
 
     internal SqliteInterrupt Interrupt { get; }
 
@@ -104,7 +110,8 @@ public sealed class SqliteSession : IDisposable
         ArgumentNullException.ThrowIfNull(group);
         ArgumentNullException.ThrowIfNull(name);
         _ = SqliteMemory.Native;
-        string settings = new SqliteConnectionStringBuilder(connectionString) { Pooling = false }.ToString();
+        var builder = new SqliteConnectionStringBuilder(connectionString) { Pooling = false };
+        string? cacheKey = SqliteSharedCaches.KeyOf(builder);
         MemoryMember member = group.CreateMember(name);
         int whenLarge = member.OomScoreAdjustment;
         member.OomScoreAdjustment = MemoryMember.NeverKill;
@@ -112,8 +119,10 @@ public sealed class SqliteSession : IDisposable
         SqliteConnection? connection = null;
         try
         {
-            connection = Connect(settings, account);
-            return new SqliteSession(member, account, connection, whenLarge);
+            connection = Connect(builder.ToString(), account);
+            var session = new SqliteSession(member, account, connection, whenLarge, cacheKey);
+            SqliteSharedCaches.Join(session);
+            return session;
         }
         catch
         {
@@ -188,6 +197,11 @@ public sealed class SqliteSession : IDisposable
     // For the reclaimer: the pages that no statement uses, all of them, because SQLite offers no part.
     internal long ReleasePages()
     {
+        if (CacheKey is not null && SqliteSharedCaches.IsInUse(CacheKey))
+        {
+            return 0;
+        }
+
         if (!_use.Wait(0))
         {
             return 0;
@@ -272,7 +286,18 @@ public sealed class SqliteSession : IDisposable
         }
     }
 
-    private async Task<T> RunAloneAsync<T>(string queryName, Func<SqliteConnection, T> query, CancellationToken cancel)
+    private Task<T> RunAloneAsync<T>(string queryName, Func<SqliteConnection, T> query, CancellationToken cancel) =>
+        HoldAsync(
+            queryName,
+            async stop =>
+            {
+                using MemoryMember member = _member.Group.CreateMember(queryName);
+                return await new SqliteRun<T>(this, member, query, stop, cancel).ExecuteAsync().ConfigureAwait(false);
+            },
+            cancel);
+
+    // Alone with the connection, under the name of a query.
+    private async Task<T> HoldAsync<T>(string queryName, Func<CancellationToken, Task<T>> work, CancellationToken cancel)
     {
         ThrowIfClosed();
         if (Interlocked.CompareExchange(ref _runs, queryName, null) is { } other)
@@ -289,9 +314,7 @@ public sealed class SqliteSession : IDisposable
             await _use.WaitAsync(stop.Token).ConfigureAwait(false);
             try
             {
-                using MemoryMember member = _member.Group.CreateMember(queryName);
-                return await new SqliteRun<T>(this, member, query, stop.Token, cancel)
-                    .ExecuteAsync().ConfigureAwait(false);
+                return await work(stop.Token).ConfigureAwait(false);
             }
             finally
             {
@@ -337,7 +360,7 @@ public sealed class SqliteSession : IDisposable
         }
 
         Worker.Dispose();
-        Account.HandOverTo(SqliteBlocks.Unattributed!);
+        SqliteSharedCaches.Leave(this);
         _member.Dispose();
     }
 }
