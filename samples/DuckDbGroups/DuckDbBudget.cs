@@ -8,10 +8,15 @@
 // its limit.
 //
 // A query should not meet the limit while its group has room. So while one runs the usage is polled, and the limit is
-// kept ahead of it by half of it, between 8 and 64 MiB; just after memory was asked back, by a megabyte. What is ahead
-// goes back as it was taken: when it is more than twice what it should be, at a request to reclaim, or when the session
-// is idle. A poll costs the engine some 35 microseconds. What was found for a query that the engine has refused stays,
-// however little of it is used at first: the query begins anew, and would run into the same wall.
+// kept ahead of it by half of it, between 8 and 64 MiB; at least by what the last refused query turned out to need,
+// because services ask the same things again; just after memory was asked back, by a megabyte. What is ahead goes back
+// as it was taken: when it has been more than twice what it should be for half a second, at a request to reclaim, or
+// when the session is idle. What was found for a query that the engine has refused stays, however little of it is used
+// at first: the query begins anew, and would run into the same wall.
+//
+// A poll costs 35 microseconds, and several times that where the engine's caches are cold, so a query of a few
+// milliseconds is not polled and one that does not grow is polled rarely. A change of the limit costs more, because the
+// engine then gives freed pages back to the operating system, so the limit is left alone where it may be.
 //
 // Must stay true: the gate is never held over a charge that may wait, reclaim or kill; whoever asks for memory back
 // does not wait for the gate.
@@ -27,6 +32,7 @@ internal sealed class DuckDbBudget : IDisposable
     internal const long Mebibyte = 1 << 20;
     private const long LeastAhead = 8 << 20;
     private const long MostAhead = 64 << 20;
+    private const int SurplusTicks = 50;
     private const string UsageQuery = "SELECT coalesce(sum(memory_usage_bytes), 0)::BIGINT FROM duckdb_memory()";
     private static readonly TimeSpan PressedFor = TimeSpan.FromSeconds(1);
 
@@ -41,10 +47,15 @@ internal sealed class DuckDbBudget : IDisposable
     private long _ofQuery;
     private MemoryMember? _query;
     private long _leastForQuery;
+    private long _learnedAhead;
+    private int _surplusTicks;
+    private long _polledUse;
     private long _pressedAt;
     private bool _wasPressed;
-    private long _lastUsed;
+    private long _restingUse;
     private bool _closed;
+
+    private bool _isMoving;
 
     // How many of our own charges are on their way.
     private int _asking;
@@ -67,13 +78,17 @@ internal sealed class DuckDbBudget : IDisposable
         }
     }
 
-    internal long SessionBytes
+    // What the engine used after the last query that grew.
+    internal long RestingBytes
     {
         get
         {
-            lock (_gate) return _ofSession;
+            lock (_gate) return _restingUse;
         }
     }
+
+    // Whether the usage had changed by a megabyte when it was last polled.
+    internal bool IsMoving => Volatile.Read(ref _isMoving);
 
     // What the engine says that it uses.
     internal long UsedBytes
@@ -84,15 +99,15 @@ internal sealed class DuckDbBudget : IDisposable
         }
     }
 
-    // A few megabytes are ahead of a query from its start, by what was used when it was last looked at: the first poll
-    // comes too late for a short one.
+    // A few megabytes are ahead of a query from its start: the first poll comes too late for a short one.
     internal void BeginQuery(MemoryMember query)
     {
         lock (_gate)
         {
             _query = query;
-            long more = LeastAhead - (_ofSession - _lastUsed);
-            if (more > LeastAhead / 2 && TryCharge(query, more)) RaiseLocked(more);
+            long ahead = AheadLocked(0);
+            long more = ahead - (_ofSession - _restingUse);
+            if (more > ahead / 2 && TryCharge(query, more)) RaiseLocked(more);
         }
     }
 
@@ -104,7 +119,13 @@ internal sealed class DuckDbBudget : IDisposable
         {
             if (_query is not { } query) return;
             _leastForQuery = 0;
-            if (_ofQuery > LeastAhead) LowerLocked(UsedLocked() + LeastAhead);
+            if (_ofQuery > 0)
+            {
+                _restingUse = UsedLocked();
+                long ahead = AheadLocked(_restingUse);
+                if (_ofSession + _ofQuery - _restingUse > 2 * ahead) LowerLocked(_restingUse + ahead);
+            }
+
             long left = _ofQuery;
             if (left > 0 && !TryMove(query, left))
             {
@@ -127,10 +148,14 @@ internal sealed class DuckDbBudget : IDisposable
         {
             if (_closed) return 0;
             long used = UsedLocked();
+            Volatile.Write(ref _isMoving, Math.Abs(used - _polledUse) >= Mebibyte);
+            _polledUse = used;
             long ahead = AheadLocked(used);
             long free = _ofSession + _ofQuery - used;
-            if (free > 2 * ahead)
+            _surplusTicks = free > 2 * ahead ? _surplusTicks + 1 : 0;
+            if (_surplusTicks > SurplusTicks)
             {
+                _surplusTicks = 0;
                 LowerLocked(used + ahead);
                 return 0;
             }
@@ -149,8 +174,8 @@ internal sealed class DuckDbBudget : IDisposable
         }
     }
 
-    // Between the two this instance gives nothing back: what it gave would satisfy its own charge, and leave it where it
-    // was.
+    // Between the two this instance gives nothing back: what it gave would satisfy its own charge, and leave it where
+    // it was.
     internal void BeginAsking() => Interlocked.Increment(ref _asking);
 
     internal void EndAsking() => Interlocked.Decrement(ref _asking);
@@ -164,7 +189,12 @@ internal sealed class DuckDbBudget : IDisposable
             if (_query == query && !_closed)
             {
                 RaiseLocked(bytes);
-                if (keep) _leastForQuery = _ofSession + _ofQuery;
+                if (keep)
+                {
+                    _leastForQuery = _ofSession + _ofQuery;
+                    _learnedAhead = Math.Min(MostAhead, _leastForQuery - UsedLocked());
+                }
+
                 return;
             }
         }
@@ -182,6 +212,7 @@ internal sealed class DuckDbBudget : IDisposable
             if (_closed) return 0;
             _pressedAt = _clock.GetTimestamp();
             _wasPressed = true;
+            _learnedAhead = 0;
             long limit = _ofSession + _ofQuery;
             long given = LowerLocked(limit - bytes);
             return given > 0 ? given : LowerLocked(UsedLocked());
@@ -197,7 +228,9 @@ internal sealed class DuckDbBudget : IDisposable
     {
         lock (_gate)
         {
-            if (!_closed && _query is null) LowerLocked(UsedLocked());
+            if (_closed || _query is not null) return;
+            _restingUse = UsedLocked();
+            LowerLocked(_restingUse);
         }
     }
 
@@ -225,7 +258,7 @@ internal sealed class DuckDbBudget : IDisposable
     {
         if (_wasPressed && _clock.GetElapsedTime(_pressedAt) < PressedFor) return Mebibyte;
         _wasPressed = false;
-        return Math.Clamp(used / 2, LeastAhead, MostAhead);
+        return Math.Clamp(Math.Max(used / 2, _learnedAhead), LeastAhead, MostAhead);
     }
 
     // At its limit the engine may have no memory left to answer.
@@ -234,14 +267,12 @@ internal sealed class DuckDbBudget : IDisposable
         try
         {
             using DuckDbReader reader = _usage.Query(ownsStatement: false);
-            _lastUsed = reader.Read() ? Math.Max(0, reader.GetInt64(0)) : _ofSession + _ofQuery;
+            return reader.Read() ? Math.Max(0, reader.GetInt64(0)) : _ofSession + _ofQuery;
         }
         catch (DuckDbException)
         {
-            _lastUsed = _ofSession + _ofQuery;
+            return _ofSession + _ofQuery;
         }
-
-        return _lastUsed;
     }
 
     private void RaiseLocked(long bytes)

@@ -22,8 +22,8 @@ public static class DuckDbLibrary
     /// <summary>What is missing and what to do about it, for whoever asked for DuckDB.</summary>
     public static string Problem =>
         $"DuckDB's native library ({FileName}) is not beside the program, or not made for "
-        + $"{RuntimeInformation.RuntimeIdentifier}. In a clone on Linux x64 ./test and './memgroups demo --engine duckdb' "
-        + "fetch it with npm, which needs the network once.";
+        + $"{RuntimeInformation.RuntimeIdentifier}. In a clone on Linux x64 ./test and "
+        + "'./memgroups demo --engine duckdb' fetch it with npm, which needs the network once.";
 
     /// <summary>The version of the engine, such as v1.5.6.</summary>
     /// <exception cref="DllNotFoundException">The library is not there.</exception>

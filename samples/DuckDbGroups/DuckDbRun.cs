@@ -34,9 +34,13 @@ internal sealed class DuckDbRun<T>(
     // So many useful parts are the smallest limit, so a query that fails of its last try had all that there is.
     internal const int MaxRetries = 8;
 
+    // The usage of a query that does not grow is polled at every so many ticks.
+    private const int SeldomTicks = 5;
+
     private readonly DuckDbBudget _budget = session.Budget;
     private bool _stop;
     private bool _isGrowing;
+    private int _ticks;
 
     private readonly record struct Outcome(T? Value, Exception? Error);
 
@@ -79,6 +83,9 @@ internal sealed class DuckDbRun<T>(
             return;
         }
 
+        // Short queries see one tick or none.
+        _ticks++;
+        if (_ticks == 1 || (_ticks > 2 && !_budget.IsMoving && _ticks % SeldomTicks != 0)) return;
         long wanted = _budget.KeepAhead();
         if (wanted > 0 && !Interlocked.Exchange(ref _isGrowing, true)) _ = GrowAsync(wanted);
     }

@@ -15,9 +15,9 @@ namespace DuckDbGroups;
 /// <summary>An instance of DuckDB whose memory is charged to a group, query by query.</summary>
 /// <remarks>
 /// <para>
-/// What the engine may use is what is charged: never less. A query that needs more than its group has spills, if it may,
-/// else it asks for memory like any charge (reclaim, OOM protocol, wait) and is run again. Killing a query interrupts
-/// it; killing the session, which is possible when it holds more than <see cref="KillableFromBytes"/>, closes it. What
+/// What the engine may use is what is charged: never less. A query that needs more than its group has spills, if it
+/// may, else it asks for memory like any charge (reclaim, OOM protocol, wait) and is run again. Killing a query
+/// interrupts it; killing the session, which is possible when it holds more than <see cref="KillableFromBytes"/>, closes it. What
 /// the engine takes outside its buffer pool (its program, catalogs, a few megabytes) is not charged.
 /// </para>
 /// <para>Thread safety: all members may be used from any thread; one query runs at a time.</para>
@@ -25,7 +25,7 @@ namespace DuckDbGroups;
 public sealed class DuckDbSession : IDisposable
 {
     /// <summary>
-    /// A session that is charged this much between its queries, in bytes, may be killed by the OOM killer: 16 MiB.
+    /// A session whose engine holds this much between its queries, in bytes, may be killed by the OOM killer: 16 MiB.
     /// </summary>
     public const long KillableFromBytes = 16 << 20;
 
@@ -215,7 +215,7 @@ public sealed class DuckDbSession : IDisposable
 
         // What is left behind counts from now on. Killable as its group says, which may be never.
         _member.OomScoreAdjustment =
-            Budget.SessionBytes < KillableFromBytes ? MemoryMember.NeverKill : _whenLarge;
+            Budget.RestingBytes < KillableFromBytes ? MemoryMember.NeverKill : _whenLarge;
     }
 
     private void OnTick()

@@ -1,11 +1,11 @@
-// The books of one Lua state, and the allocator that keeps them. Lua tells the old size of each block, so no block needs
-// a header: what is charged is what the C allocator makes of the size.
+// The books of one Lua state, and the allocator that keeps them. Lua tells the old size of each block, so no block
+// needs a header: what is charged is what the C allocator makes of the size.
 //
 // A block is charged by TryCharge alone, from inside the engine, where nothing may wait; what does not fit is a null
 // pointer, for which Lua collects garbage, asks once more, and then raises "not enough memory" in the script. So that a
 // script does not lose to whoever fills the group faster, waiting is done at another place: every thousand instructions
-// a hook looks whether a little is charged ahead (the credit), and if not, charges it in full earnest, with reclaim, OOM
-// protocol and wait. There Lua holds nothing, and the script's own thread may wait.
+// a hook looks whether a little is charged ahead (the credit), and if not, charges it in full earnest, with reclaim,
+// OOM protocol and wait. There Lua holds nothing, and the script's own thread may wait.
 //
 // Must stay true: charged to the member = in use + credit, after each call of the allocator; only whoever is alone with
 // the state touches an account; outside of a protected call nothing is refused; once stopped, a script gets nothing.

@@ -1,8 +1,8 @@
 // A Lua state under a group. One member for the state, not one for each script: what a script leaves in globals cannot
 // be told from what it made on its way. So a kill ends the script and closes the state.
 //
-// Must stay true: who holds _use is alone with the state (a script, the garbage collection of an idle state, the close);
-// the close takes it for good.
+// Must stay true: who holds _use is alone with the state (a script, the garbage collection of an idle state, the
+// close); the close takes it for good.
 
 using MemoryGroups;
 using MemoryGroups.Sqlite;
@@ -91,7 +91,8 @@ public sealed class LuaSession : IDisposable
         if (Interlocked.Exchange(ref _isRunning, true))
         {
             throw new InvalidOperationException(
-                $"'{_member.Path}' is running a script: a state runs one at a time. Await it, or open another session.");
+                $"'{_member.Path}' is running a script: a state runs one at a time. Await it, or open another "
+                + "session.");
         }
 
         try
@@ -171,8 +172,8 @@ public sealed class LuaSession : IDisposable
         }
 
         return new MemoryLimitExceededException(
-            $"A script of '{_member.Path}' was refused {ByteSize.FormatRounded(refused)}. Meanwhile the memory is there: "
-            + $"run it again, run less at the same time, or raise the limits above '{_member.Group.Path}'.",
+            $"A script of '{_member.Path}' was refused {ByteSize.FormatRounded(refused)}. Meanwhile the memory is "
+            + $"there: run it again, run less at the same time, or raise the limits above '{_member.Group.Path}'.",
             error);
     }
 

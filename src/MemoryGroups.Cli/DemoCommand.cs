@@ -17,7 +17,8 @@ internal static class DemoCommand
 
     internal static Command Create(TimeProvider clock)
     {
-        Option<string?> budget = Text("--budget", "BYTES", "What the tenants share, 32M to 1G (64M; duckdb: 192M to 1G, 256M).");
+        Option<string?> budget = Text(
+            "--budget", "BYTES", "What the tenants share, 32M to 1G (64M; duckdb: 192M to 1G, 256M).");
         Option<string?> seconds = Text("--seconds", "N", "Length of each phase, 5 to 600 (15).");
         Option<string?> seed = Text("--seed", "N", "Seed of the load, 0 or more (1).");
         Option<string?> engine = Text("--engine", "NAME", "Whose queries: sqlite or duckdb (sqlite).");
@@ -25,15 +26,20 @@ internal static class DemoCommand
         Option<string?> cache = Text(
             "--cache", "DIR", "Where the data is kept ($XDG_CACHE_HOME/memgroups-demo or ~/.cache/memgroups-demo).");
         var governedOnly = new Option<bool>("--governed-only") { Description = "Leave out the phase that dies." };
+        var throughput = new Option<bool>("--throughput")
+        {
+            Description = "Instead: what governing costs with enough memory, in alternating rounds.",
+        };
         const string Description = "Three tenants' SQL queries share one memory budget; the greedy one is stopped.";
         var command = new Command("demo", Description)
         {
-            engine, budget, seconds, seed, cache, json, governedOnly,
+            engine, budget, seconds, seed, cache, json, governedOnly, throughput,
         };
         command.SetAction((parsed, _) => RunAsync(
             DemoOptions.Parse(
                     parsed.GetValue(budget), parsed.GetValue(seconds), parsed.GetValue(seed), parsed.GetValue(engine))
-                .With(parsed.GetValue(cache), parsed.GetValue(json), parsed.GetValue(governedOnly)),
+                .With(parsed.GetValue(cache), parsed.GetValue(json), parsed.GetValue(governedOnly))
+                with { Throughput = parsed.GetValue(throughput) },
             DemoScreen.ForThisTerminal(clock),
             clock));
         return command;
@@ -78,6 +84,8 @@ internal static class DemoCommand
         if (options.JsonFile is not null) DemoJson.CheckWritable(options.JsonFile);
         DemoData data = DemoData.Open(
             options.CacheFolder, options.Engine, DemoDataSize.Default, screen.Say, ct);
+
+        if (options.Throughput) return await DemoThroughput.RunAsync(options, data, screen.Say, clock, ct);
 
         PhaseOutcome? ungoverned = options.GovernedOnly
             ? null

@@ -1,4 +1,4 @@
-// The data of the demo: one shop per tenant (customers, orders, lines), in one file of the engine each, made by this program
+// The data of the demo: one shop per tenant (customers, orders, lines), in one file of the engine each, made here
 // the first time it runs and kept in a cache folder. It is the same on every machine: the seed of the data is fixed
 // (--seed moves the load, not the data), so a second run with another seed starts at once.
 //

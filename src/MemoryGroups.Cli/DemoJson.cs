@@ -37,6 +37,7 @@ internal static class DemoJson
         new VerdictJson(
             verdict.Pass,
             verdict.Options.Seed,
+            verdict.Options.Engine.Name,
             verdict.Options.BudgetBytes,
             verdict.Options.PhaseLength.TotalSeconds,
             [.. verdict.Rules.Select(r => new RuleJson(r.Name, r.Held, r.Found))],
@@ -70,7 +71,8 @@ internal static class DemoJson
         [.. outcome.Tenants.Select(t => TenantOf(t, options))],
         outcome.End?.CacheGaveBackBytes ?? 0,
         outcome.End?.ParachuteOpenings ?? 0,
-        outcome.End?.FirstReport);
+        outcome.End?.FirstReport,
+        outcome.End?.Memory);
 
     // The percentiles of a tenant are those of its everyday queries: a percentile over milliseconds and seconds mixed
     // would be one of the mix, not of the service.
@@ -81,7 +83,7 @@ internal static class DemoJson
 }
 
 internal sealed record VerdictJson(
-    bool Pass, int Seed, long BudgetBytes, double PhaseSeconds, IReadOnlyList<RuleJson> Rules, PhasesJson Phases);
+    bool Pass, int Seed, string Engine, long BudgetBytes, double PhaseSeconds, IReadOnlyList<RuleJson> Rules, PhasesJson Phases);
 
 internal sealed record RuleJson(string Name, bool Held, string Found);
 
@@ -93,7 +95,7 @@ internal sealed record PhasesJson(PhaseJson? Ungoverned, PhaseJson Governed);
 internal sealed record PhaseJson(
     string Exit, bool EndedByItself, double Seconds, MemoryCapKind CapKind, long CapBytes, long PeakChargedBytes,
     long PeakRssBytes, bool? BooksZero, IReadOnlyList<KillRow> Kills, IReadOnlyList<TenantJson> Tenants,
-    long CacheGaveBackBytes, int ParachuteOpenings, string? FirstReport);
+    long CacheGaveBackBytes, int ParachuteOpenings, string? FirstReport, MemoryShares? Memory);
 
 internal sealed record TenantJson(
     string Name, int Due, int Tried, int Succeeded, int Refused, int Killed, int Unfinished, int Failed,

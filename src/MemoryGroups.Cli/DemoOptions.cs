@@ -27,6 +27,8 @@ internal sealed record DemoOptions
 
     internal bool GovernedOnly { get; init; }
 
+    internal bool Throughput { get; init; }
+
     internal string CacheFolder { get; init; } = DefaultCacheFolder();
 
     internal string? JsonFile { get; init; }

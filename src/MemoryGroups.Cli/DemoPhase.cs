@@ -31,6 +31,8 @@ internal sealed class DemoPhase
     private readonly List<SessionPool> _pools = [];
     private readonly List<TenantLoad> _loads = [];
     private long _sampledPeakBytes;
+    private MemoryShares? _shares;
+    private MemoryShares? _peakShares;
 
     internal DemoPhase(DemoOptions options, string dataFolder, TimeProvider clock, Action<PhaseLine> send)
     {
@@ -69,7 +71,8 @@ internal sealed class DemoPhase
                     tenant,
                     _options.Engine.OpenPlain(file, SmallConnections),
                     tenant.IsPolite ? null : _options.Engine.OpenPlain(file, BigConnections),
-                    cache);
+                    cache,
+                    requests: null);
             }
 
             await RunLoadsAsync(tree: null);
@@ -98,7 +101,7 @@ internal sealed class DemoPhase
                 SessionPool? big = tenant.IsPolite
                     ? null
                     : await _options.Engine.OpenGovernedAsync(file, group, tenant.Name + "-big", BigConnections);
-                AddLoad(tenant, small, big, tree.Cache);
+                AddLoad(tenant, small, big, tree.Cache, tree.RequestsOf(tenant.Name));
             }
 
             await RunLoadsAsync(tree);
@@ -117,7 +120,10 @@ internal sealed class DemoPhase
         IReadOnlyList<string> left = await BooksLeftAsync(tree);
         Send(rows, peak, new PhaseEnd(
             peak, tree.BoundBytes, tree.Cache.GivenBackBytes, tree.Parachute.Openings, left.Count == 0, left,
-            FirstReport(tree)?.ToString()));
+            FirstReport(tree)?.ToString())
+        {
+            Memory = _peakShares is null ? null : _peakShares with { MeteredBytes = tree.Shares().MeteredBytes },
+        });
     }
 
     private static void EndWithTheParent()
@@ -129,11 +135,11 @@ internal sealed class DemoPhase
         Environment.Exit(1);
     }
 
-    private void AddLoad(TenantProfile tenant, SessionPool small, SessionPool? big, QueryCache cache)
+    private void AddLoad(TenantProfile tenant, SessionPool small, SessionPool? big, QueryCache cache, MemoryMember? requests)
     {
         _pools.Add(small);
         if (big is not null) _pools.Add(big);
-        _loads.Add(new TenantLoad(tenant, small, big, cache, _journal, _options.Engine, _clock));
+        _loads.Add(new TenantLoad(tenant, small, big, cache, _journal, _options.Engine, requests, _clock));
     }
 
     private async Task RunLoadsAsync(ServiceTree? tree)
@@ -149,6 +155,7 @@ internal sealed class DemoPhase
             if (tree is not null) Sample(tree);
             if (_clock.GetElapsedTime(told) < TellEvery) continue;
             told = _clock.GetTimestamp();
+            if (tree is not null) Measure(tree);
             Send(tree?.Rows() ?? [], tree is null ? 0 : PeakCharged(tree), end: null);
         }
 
@@ -168,13 +175,22 @@ internal sealed class DemoPhase
         if (tree.Root.Usage < _options.BudgetBytes / 2) tree.Parachute.Pack();
     }
 
+    private void Measure(ServiceTree tree)
+    {
+        _shares = tree.Shares();
+        if (_shares.MeasuredBytes >= (_peakShares?.MeasuredBytes ?? 0)) _peakShares = _shares;
+    }
+
     private long PeakCharged(ServiceTree tree) => Math.Max(_sampledPeakBytes, tree.Root.PeakUsage);
 
     private void Send(IReadOnlyList<TreeRow> rows, long peakChargedBytes, PhaseEnd? end)
     {
         (IReadOnlyList<string> events, IReadOnlyList<KillRow> kills) = _journal.Take();
         _send(new PhaseLine(
-            _journal.AtSeconds, [.. _loads.Select(l => l.Snapshot())], rows, peakChargedBytes, events, kills, end));
+            _journal.AtSeconds, [.. _loads.Select(l => l.Snapshot())], rows, peakChargedBytes, events, kills, end)
+        {
+            Memory = _shares,
+        });
     }
 
     private async Task WatchKillsAsync(ServiceTree tree, CancellationToken ct)

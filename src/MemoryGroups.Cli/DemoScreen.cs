@@ -30,6 +30,11 @@ internal abstract class DemoScreen
 
     internal void Show(DemoVerdict verdict) => VerdictText.Write(Console, Say, verdict);
 
+    // Side by side: what is charged, what is not, and what was allocated on the managed heap, most of it long gone.
+    protected static string Shares(MemoryShares memory) =>
+        $"declared {Shown.Bytes(memory.DeclaredBytes)} + unattributed {Shown.Bytes(memory.UnattributedBytes)}, "
+        + $"metered {Shown.Bytes(memory.MeteredBytes)}";
+
     protected static string Title(string phase, DemoOptions options) =>
         phase == DemoPhase.Governed
             ? $"governed: {options.Engine.Governed}, the tenants share {Shown.Bytes(options.BudgetBytes)}"
@@ -75,8 +80,8 @@ internal sealed class PlainScreen : DemoScreen
         IEnumerable<string> tenants = view.Line.Tenants.Select(t =>
             $"{t.Name} {t.Succeeded}/{t.Tried} ok, {t.Refused} refused, {t.Killed} killed");
         PhaseLine line = view.Line;
-        string charged = line.Tree.Count == 0 ? string.Empty : $", charged {Shown.Bytes(line.Tree[0].UsageBytes)}";
-        return $"  {line.AtSeconds,5:0.0} s  real {Shown.Bytes(view.RssBytes)}{charged}; {string.Join("; ", tenants)}";
+        string shares = line.Memory is null ? string.Empty : $" ({Shares(line.Memory)})";
+        return $"  {line.AtSeconds,5:0.0} s  real {Shown.Bytes(view.RssBytes)}{shares}; {string.Join("; ", tenants)}";
     }
 
     private static IAnsiConsole PlainConsole(TextWriter output)

@@ -19,8 +19,8 @@ internal static class DuckDbShop
         string[] statements =
         [
             $"""
-            CREATE TABLE customers AS SELECT i AS id, {Words}[1 + i * 7 % 8] || ' ' || {Words}[1 + i // 8 % 8] || ' ' || i
-                AS name, [{regions}][1 + (i * 31 + {salt}) % {DemoData.Regions.Length}] AS region,
+            CREATE TABLE customers AS SELECT i AS id,
+                {Words}[1 + i * 7 % 8] || ' ' || {Words}[1 + i // 8 % 8] || ' ' || i AS name, [{regions}][1 + (i * 31 + {salt}) % {DemoData.Regions.Length}] AS region,
                 (i * 7919 + {salt}) % {DemoData.Days} AS since_day
             FROM range(1, {size.Customers + 1}) t(i)
             """,

@@ -45,7 +45,7 @@ internal sealed class LiveScreen : DemoScreen
         {
             new Markup(
                 $"[bold]{view.Line.AtSeconds,5:0.0}[/] of {options.PhaseLength.TotalSeconds:0} s, "
-                + $"cap {Markup.Escape(cap.Description)}"),
+                + Markup.Escape(view.Line.Memory is { } memory ? Shares(memory) : $"cap {cap.Description}")),
             Memory(view, options, cap),
             Tenants(view),
         };
@@ -111,7 +111,7 @@ internal sealed class LiveScreen : DemoScreen
     {
         Table table = new Table().Border(TableBorder.Simple);
         table.AddColumn("tenant");
-        foreach (string name in (string[])["rate/s", "tried", "ok", "refused", "killed", "p50 ms", "p99 ms"])
+        foreach (string name in (string[])["rate/s", "tried", "ok", "refused", "killed", "p50 ms", "p99 ms", "metered"])
             table.AddColumn(new TableColumn(name).RightAligned());
         foreach (TenantCounts tenant in view.Line.Tenants)
         {
@@ -119,7 +119,8 @@ internal sealed class LiveScreen : DemoScreen
             table.AddRow(
                 tenant.Name, $"{rate:0.0}", $"{tenant.Tried}", $"{tenant.Succeeded}", $"{tenant.Refused}",
                 $"{tenant.Killed}", Shown.Milliseconds(tenant.Small.P50Ms),
-                Shown.Milliseconds(tenant.Small.P99Ms));
+                Shown.Milliseconds(tenant.Small.P99Ms),
+                tenant.MeteredBytes == 0 ? "-" : Shown.Bytes(tenant.MeteredBytes));
         }
 
         return table;

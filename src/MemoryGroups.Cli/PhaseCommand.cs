@@ -23,8 +23,12 @@ internal static class PhaseCommand
         {
             DemoOptions options = DemoOptions.Parse(
                 parsed.GetValue(budget), parsed.GetValue(seconds), parsed.GetValue(seed), parsed.GetValue(engine));
-            bool governed = parsed.GetValue(phase) == DemoPhase.Governed;
-            await DemoPhase.RunAsChildAsync(options, parsed.GetRequiredValue(data), governed, clock);
+            string folder = parsed.GetRequiredValue(data);
+            string? name = parsed.GetValue(phase);
+            if (name is ThroughputRound.Governed or ThroughputRound.Ungoverned)
+                await ThroughputRound.RunAsChildAsync(options, folder, name == ThroughputRound.Governed, clock);
+            else
+                await DemoPhase.RunAsChildAsync(options, folder, name == DemoPhase.Governed, clock);
             return 0;
         });
         return command;

@@ -14,6 +14,9 @@ internal sealed record TenantCounts(string Name, QueryCounts Small, QueryCounts 
 {
     internal static TenantCounts None(string name) => new(name, QueryCounts.None, QueryCounts.None, QueryCounts.None);
 
+    // Managed bytes that its requests have allocated; 0 where nothing is metered.
+    public long MeteredBytes { get; init; }
+
     internal int Tried => Small.Tried + Big.Tried + Export.Tried;
 
     internal int Succeeded => Small.Succeeded + Big.Succeeded + Export.Succeeded;
@@ -31,6 +34,11 @@ internal sealed record TenantCounts(string Name, QueryCounts Small, QueryCounts 
 internal sealed record TreeRow(
     string Name, int Depth, long UsageBytes, long PeakBytes, long? LimitBytes, long LowBytes);
 
+// What the process uses, three ways at one moment: measured, of that declared (charged) and not, and, beside those, what
+// the tenants' requests have allocated on the managed heap since the start, most of which is long gone.
+internal sealed record MemoryShares(
+    long MeasuredBytes, long DeclaredBytes, long UnattributedBytes, long MeteredBytes);
+
 internal sealed record KillRow(
     double AtSeconds, string Victim, string Group, string Reason, long Score, string Asker, long RequestedBytes,
     string RefusingGroup);
@@ -38,12 +46,19 @@ internal sealed record KillRow(
 // Only the last line has it. BooksLeft names what was still charged after everything was closed.
 internal sealed record PhaseEnd(
     long PeakChargedBytes, long BoundBytes, long CacheGaveBackBytes, int ParachuteOpenings, bool? BooksZero,
-    IReadOnlyList<string> BooksLeft, string? FirstReport);
+    IReadOnlyList<string> BooksLeft, string? FirstReport)
+{
+    // When the most was measured; null where nothing is declared.
+    public MemoryShares? Memory { get; init; }
+}
 
 internal sealed record PhaseLine(
     double AtSeconds, IReadOnlyList<TenantCounts> Tenants, IReadOnlyList<TreeRow> Tree, long PeakChargedBytes,
     IReadOnlyList<string> Events, IReadOnlyList<KillRow> Kills, PhaseEnd? End)
 {
+    // Null where nothing is declared.
+    public MemoryShares? Memory { get; init; }
+
     internal string ToJson() => JsonSerializer.Serialize(this, PhaseLineContext.Default.PhaseLine);
 
     // Null for what is not one of our lines, such as the half line of a process that was killed while it wrote.

@@ -20,6 +20,7 @@ internal sealed class ServiceTree : IDisposable
     private readonly IDisposable _parachuteRegistration;
     private readonly IDisposable _cacheRegistration;
     private readonly Dictionary<string, MemoryGroup> _tenants = [];
+    private readonly Dictionary<string, MemoryMember> _requests = [];
     private readonly MemoryMember _answers;
     private readonly MemoryMember _reserve;
 
@@ -32,7 +33,9 @@ internal sealed class ServiceTree : IDisposable
         foreach (TenantProfile tenant in TenantProfile.All)
         {
             long low = tenant.IsPolite ? budgetBytes / 8 : 0;
-            _tenants.Add(tenant.Name, Tenants.CreateGroup(tenant.Name, new MemoryGroupOptions { Low = low }));
+            MemoryGroup group = Tenants.CreateGroup(tenant.Name, new MemoryGroupOptions { Low = low });
+            _tenants.Add(tenant.Name, group);
+            _requests.Add(tenant.Name, group.CreateMember("requests", NeverKilled));
         }
 
         MemoryGroup cacheGroup = Root.CreateGroup("cache");
@@ -62,6 +65,15 @@ internal sealed class ServiceTree : IDisposable
     private static MemoryMemberOptions NeverKilled => new() { OomScoreAdjustment = -1000 };
 
     internal MemoryGroup this[string tenant] => _tenants[tenant];
+
+    // Charged nothing: for whom a tenant's managed allocations are metered.
+    internal MemoryMember RequestsOf(string tenant) => _requests[tenant];
+
+    internal MemoryShares Shares()
+    {
+        UnattributedMemory rest = Root.Unattributed;
+        return new MemoryShares(rest.MeasuredBytes, rest.DeclaredBytes, rest.Bytes, Root.MeteredBytes);
+    }
 
     // The groups from the root down, each before its children.
     internal IReadOnlyList<TreeRow> Rows()

@@ -14,6 +14,7 @@ internal sealed class TenantLoad
     private readonly QueryCache _cache;
     private readonly PhaseJournal _journal;
     private readonly DemoEngine _engine;
+    private readonly MemoryMember? _requests;
     private readonly TimeProvider _clock;
     private readonly QueryTally _small = new();
     private readonly QueryTally _big = new();
@@ -21,7 +22,7 @@ internal sealed class TenantLoad
 
     internal TenantLoad(
         TenantProfile profile, SessionPool smallPool, SessionPool? bigPool, QueryCache cache, PhaseJournal journal,
-        DemoEngine engine, TimeProvider clock)
+        DemoEngine engine, MemoryMember? requests, TimeProvider clock)
     {
         _profile = profile;
         _smallPool = smallPool;
@@ -29,10 +30,15 @@ internal sealed class TenantLoad
         _cache = cache;
         _journal = journal;
         _engine = engine;
+        _requests = requests;
         _clock = clock;
     }
 
-    internal TenantCounts Snapshot() => new(_profile.Name, _small.Snapshot(), _big.Snapshot(), _export.Snapshot());
+    internal TenantCounts Snapshot() =>
+        new(_profile.Name, _small.Snapshot(), _big.Snapshot(), _export.Snapshot())
+        {
+            MeteredBytes = _requests?.AllocatedBytes ?? 0,
+        };
 
     // Ends when every query of the schedule has ended. `stop` interrupts what still runs; it then counts as unfinished.
     internal async Task RunAsync(DemoOptions options, long startTimestamp, CancellationToken stop)
@@ -60,6 +66,9 @@ internal sealed class TenantLoad
     {
         QueryTally tally = arrival.Query.Kind == QueryKind.BigExport ? _export : arrival.Query.IsBig ? _big : _small;
         tally.Started();
+
+        // Nothing of it is charged: what the request allocates on the managed heap is metered, wherever it goes.
+        using MeteredScope? metered = _requests?.Enter();
         QueryEnd end = QueryEnd.Failed;
         try
         {

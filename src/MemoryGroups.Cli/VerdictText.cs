@@ -13,6 +13,7 @@ internal static class VerdictText
     {
         console.Write(Counts(verdict));
         console.Write(Phases(verdict));
+        if (verdict.Governed.End?.Memory is { } memory) console.Write(Shares(memory));
         say("RSS includes program files that other processes share; the cap counts them for whoever read them first.");
         WriteKills(say, verdict.Governed);
         if (verdict.Governed.End is { } end)
@@ -85,6 +86,18 @@ internal static class VerdictText
                 Markup.Escape(outcome.Exit));
         }
 
+        return table;
+    }
+
+    // When the most was measured. Metered is of another kind: allocated since the start, and mostly collected again.
+    private static Table Shares(MemoryShares memory)
+    {
+        Table table = new Table().Border(TableBorder.Simple);
+        foreach (string name in (string[])["governed, at its peak", "declared", "unattributed", "metered allocation"])
+            table.AddColumn(name);
+        table.AddRow(
+            Shown.Bytes(memory.MeasuredBytes), Shown.Bytes(memory.DeclaredBytes), Shown.Bytes(memory.UnattributedBytes),
+            Shown.Bytes(memory.MeteredBytes));
         return table;
     }
 

@@ -45,6 +45,7 @@ internal static class SqliteBackup
     }
 
     private static SqliteException Error(int result, SqliteSession destination) => new(
-        $"The backup to '{destination.Account.Member.Path}' failed: {SQLitePCL.raw.sqlite3_errstr(result).utf8_to_string()}.",
+        $"The backup to '{destination.Account.Member.Path}' failed: "
+        + $"{SQLitePCL.raw.sqlite3_errstr(result).utf8_to_string()}.",
         result);
 }

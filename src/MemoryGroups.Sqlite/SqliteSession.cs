@@ -297,7 +297,8 @@ public sealed partial class SqliteSession : IDisposable
             cancel);
 
     // Alone with the connection, under the name of a query.
-    private async Task<T> HoldAsync<T>(string queryName, Func<CancellationToken, Task<T>> work, CancellationToken cancel)
+    private async Task<T> HoldAsync<T>(
+        string queryName, Func<CancellationToken, Task<T>> work, CancellationToken cancel)
     {
         ThrowIfClosed();
         if (Interlocked.CompareExchange(ref _runs, queryName, null) is { } other)

@@ -157,7 +157,8 @@ public sealed class SessionTests
         MemoryGroup group = duck.Group(max: Mega);
 
         Assert.Throws<MemoryLimitExceededException>(() => duck.Open(group));
-        Assert.Throws<DuckDbException>(() => duck.Open(duck.Root, "file", new DuckDbOptions { File = "/nowhere/x.db" }));
+        var nowhere = new DuckDbOptions { File = "/nowhere/x.db" };
+        Assert.Throws<DuckDbException>(() => duck.Open(duck.Root, "file", nowhere));
 
         Assert.Empty(duck.Root.Members);
         Assert.Equal(0, group.Usage);

@@ -45,6 +45,30 @@ public sealed class EndToEndTests
     }
 
     [Fact]
+    public async Task Short_run_with_DuckDB_passes_and_shows_where_memory_is()
+    {
+        if (!DuckDbGroups.DuckDbLibrary.IsAvailable) Assert.Skip(DuckDbGroups.DuckDbLibrary.Problem);
+        using var folder = new TemporaryFolder();
+        string json = folder.Combine("verdict.json");
+
+        using Process process = Start(
+            AppContext.BaseDirectory,
+            "demo", "--engine", "duckdb", "--governed-only", "--seconds", "6", "--cache", folder.Path, "--json", json);
+        (string output, string errors) = await EndAsync(process);
+
+        Assert.True(process.ExitCode == 0, $"exit code {process.ExitCode}\n{output}\n{errors}");
+        Assert.EndsWith("PASS\n", output, StringComparison.Ordinal);
+        string written = await File.ReadAllTextAsync(json, TestContext.Current.CancellationToken);
+        JsonElement verdict = JsonDocument.Parse(written).RootElement;
+        Assert.Equal("duckdb", verdict.GetProperty("engine").GetString());
+        JsonElement memory = verdict.GetProperty("phases").GetProperty("governed").GetProperty("memory");
+        long measured = memory.GetProperty("measured_bytes").GetInt64();
+        long declared = memory.GetProperty("declared_bytes").GetInt64();
+        Assert.Equal(measured - declared, memory.GetProperty("unattributed_bytes").GetInt64());
+        Assert.True(declared > 0 && measured > 0 && memory.GetProperty("metered_bytes").GetInt64() > 0, written);
+    }
+
+    [Fact]
     public async Task Interrupt_ends_the_phase_and_leaves_nothing_behind()
     {
         using var folder = new TemporaryFolder();

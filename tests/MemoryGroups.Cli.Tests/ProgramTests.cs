@@ -17,6 +17,12 @@ public sealed class ProgramTests
         "demo --budget max",
         "memgroups demo: --budget 'max' is out of range. Allowed: 32M to 1G, for example --budget 96M.")]
     [InlineData(
+        "demo --engine mysql",
+        "memgroups demo: --engine 'mysql' is not an engine. Allowed: sqlite, duckdb, for example --engine duckdb.")]
+    [InlineData(
+        "demo --engine duckdb --budget 191M",
+        "memgroups demo: --budget '191M' is out of range. Allowed: 192M to 1G, for example --budget 384M.")]
+    [InlineData(
         "demo --seconds 4",
         "memgroups demo: --seconds '4' is not a whole number from 5 to 600, for example --seconds 15.")]
     [InlineData(

@@ -22,7 +22,10 @@ public sealed class ScreenTests
         60L << 20,
         ["  1.0 s  refused greedy's BigSort", "  1.5 s  killed service/tenants/greedy/BigExport-9 [with brackets]"],
         [],
-        null);
+        null)
+    {
+        Memory = new MemoryShares(130L << 20, 60L << 20, 70L << 20, 512L << 20),
+    };
 
     [Fact]
     public async Task Plain_screen_prints_facts_without_escape_codes()
@@ -76,6 +79,9 @@ public sealed class ScreenTests
         List<SegmentLine> lines = Segment.SplitLines(picture.Render(RenderOptions.Create(console), 80));
         Assert.InRange(lines.Count, 10, 22);
         Assert.All(lines, line => Assert.InRange(line.CellCount(), 0, 80));
+        Assert.Contains(
+            lines, line => string.Concat(line.Select(s => s.Text)).Contains(
+                "declared 60.0 MiB + unattributed 70.0 MiB, metered 512.0 MiB", StringComparison.Ordinal));
         Assert.Contains(
             lines, line => string.Concat(line.Select(s => s.Text)).Contains("[alpha]", StringComparison.Ordinal));
     }
