@@ -192,7 +192,7 @@ public sealed class LuaSession : IDisposable
     {
         public override ValueTask<long> ReclaimAsync(ReclaimRequest request, CancellationToken cancellationToken)
         {
-            if (!session._use.Wait(0)) return new ValueTask<long>(0);
+            if (!session._use.Wait(0, CancellationToken.None)) return new ValueTask<long>(0);
             long before = session._account.InUse;
             session._state.Collect();
             long given = Math.Max(0, before - session._account.InUse);

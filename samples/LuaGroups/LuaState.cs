@@ -98,7 +98,7 @@ internal sealed unsafe class LuaState : IDisposable
         };
     }
 
-    internal void Collect() => LuaNative.CollectGarbage(_state, LuaNative.Collect, 0);
+    internal void Collect() => _ = LuaNative.CollectGarbage(_state, LuaNative.Collect, 0);
 
     public void Dispose()
     {

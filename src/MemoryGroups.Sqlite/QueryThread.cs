@@ -9,7 +9,9 @@ namespace MemoryGroups.Sqlite;
 
 internal sealed class QueryThread(string name) : IDisposable
 {
-    private readonly SemaphoreSlim _posted = new(0);
+    // Waits in the kernel at once: spinning before would cost as much as a short query.
+    private readonly AutoResetEvent _posted = new(false);
+    private bool _ended;
     private Task? _work;
     private Thread? _thread;
 
@@ -25,24 +27,27 @@ internal sealed class QueryThread(string name) : IDisposable
         }
 
         Volatile.Write(ref _work, task);
-        _posted.Release();
+        _posted.Set();
         return task;
     }
 
-    // Nothing to do: that is the end.
-    public void Dispose() => _posted.Release();
+    // What was posted before is still run. The event is left to its finalizer: the thread may be about to wait for it.
+    public void Dispose()
+    {
+        Volatile.Write(ref _ended, true);
+        _posted.Set();
+    }
 
     private void Loop()
     {
         while (true)
         {
-            _posted.Wait();
-            if (Interlocked.Exchange(ref _work, null) is not { } task)
+            _posted.WaitOne();
+            Interlocked.Exchange(ref _work, null)?.RunSynchronously(TaskScheduler.Default);
+            if (Volatile.Read(ref _ended))
             {
                 return;
             }
-
-            task.RunSynchronously(TaskScheduler.Default);
         }
     }
 }

@@ -70,6 +70,6 @@ public sealed class PhaseJournalTests
 
         IReadOnlyList<string> events = journal.Take().Events;
         Assert.EndsWith("refused greedy's BigSort: root is full", events[0], StringComparison.Ordinal);
-        Assert.EndsWith("refused greedy's BigSort: SQLite is out of memory", events[1], StringComparison.Ordinal);
+        Assert.EndsWith("refused greedy's BigSort: the engine is out of memory", events[1], StringComparison.Ordinal);
     }
 }
