@@ -21,9 +21,8 @@ public sealed partial class MemoryMember : IDisposable, IRosterItem
     /// <summary>The largest charge, in bytes: 2^60.</summary>
     public const long MaxChargeBytes = 1L << 60;
 
-    private static readonly CancellationToken AlreadyCancelled = new(canceled: true);
-
-    private CancellationTokenSource? _killSource;
+    private TokenOnDemand _killToken;
+    private TokenOnDemand _exitToken;
     private string? _killReason;
     private TaskCompletionSource? _thawed;
     private bool _killed;
@@ -56,21 +55,13 @@ public sealed partial class MemoryMember : IDisposable, IRosterItem
     public long Usage => HasLeftBooks ? UsageEverywhere() : _books.Usage;
 
     /// <summary>Cancelled when this member is killed. Registrations run on the thread pool, under no lock.</summary>
-    public CancellationToken Killed
-    {
-        get
-        {
-            if (IsKilled)
-            {
-                return AlreadyCancelled;
-            }
+    public CancellationToken Killed => _killToken.Get(ref _killed);
 
-            CancellationTokenSource source = Volatile.Read(ref _killSource) ?? NewKillSource();
-
-            // A kill between the look and the making did not see the source: this call started after it.
-            return IsKilled ? AlreadyCancelled : source.Token;
-        }
-    }
+    /// <summary>
+    /// Cancelled when this member exits: for caches and adapters that keep something on its behalf. Registrations run
+    /// on the thread pool, under no lock, after its bytes have gone back.
+    /// </summary>
+    public CancellationToken Exited => _exitToken.Get(ref _exited);
 
     /// <summary>True once it was killed, by the OOM killer or by <see cref="Kill"/>. Never goes back.</summary>
     public bool IsKilled => Volatile.Read(ref _killed);
@@ -248,6 +239,8 @@ public sealed partial class MemoryMember : IDisposable, IRosterItem
             // Sharers elsewhere are still on their way out, but nothing more comes back here.
             Root.WaitQueue.WakeAll(Group);
         }
+
+        _exitToken.Cancel(Root);
     }
 
     // After it is in the roster: a shared space that is a victim already takes its new member with it (S003-4).
@@ -284,10 +277,7 @@ public sealed partial class MemoryMember : IDisposable, IRosterItem
         // Exact from here on: what it returns is seen at once, by waiters and by the reserve.
         Root.Stocks.Remove(Books);
         Root.WaitQueue.EndAllOf(this, WakeReason.Killed);
-        if (Interlocked.CompareExchange(ref _killSource, null, null) is { } source)
-        {
-            Root.Post(new CancelLater(source));
-        }
+        _killToken.Cancel(Root);
     }
 
     // Something changed that kept it from the reserve of its space: what it sleeps for may fit now.
@@ -297,11 +287,5 @@ public sealed partial class MemoryMember : IDisposable, IRosterItem
         {
             Root.WaitQueue.WakeOwn(this);
         }
-    }
-
-    private CancellationTokenSource NewKillSource()
-    {
-        var fresh = new CancellationTokenSource();
-        return Interlocked.CompareExchange(ref _killSource, fresh, null) ?? fresh;
     }
 }
