@@ -23,6 +23,7 @@ internal static class Scenes
         .. LockCases.Scenes,
         .. OomCases.Scenes,
         .. ScaleCases.Scenes,
+        .. CacheCases.Scenes,
         .. ExactnessCases.Scenes,
     ];
 }

@@ -1,0 +1,326 @@
+// A cache that is as large as its group lets it be: every entry is charged to a member, and the cache is a reclaimer
+// of that member's group.
+//
+// A hit is one lookup in a concurrent dictionary and a small counter; it takes no lock and allocates nothing. Whatever
+// changes the queues takes the gate, a leaf: under it runs arithmetic and nothing else. Dictionary operations call the
+// user's comparer, values are disposed, bytes are charged and returned: all of that before or after it. An entry
+// therefore arrives in steps (room, bytes, dictionary, queue), and its place says how far it has come; see
+// ChargedCache.Adding.
+//
+// It pushes nobody: it charges only what fits now and below High, gives up its own entries first, and else does
+// without.
+//
+// Must stay true: charged = bytes in the queues + reserved by arrivals; who writes Gone disposes of the value, who
+// unlinks returns the bytes, each once; once it is over nothing is linked any more and the lease is gone.
+using System.Collections.Concurrent;
+using System.Diagnostics.CodeAnalysis;
+using System.Runtime.CompilerServices;
+
+namespace MemoryGroups.Caching;
+
+/// <summary>
+/// A cache whose entries are charged to a member, and given back when the member's group is full. Evicts by S3-FIFO.
+/// </summary>
+/// <remarks>
+/// <para>
+/// It grows into what is free in its group and into nothing else. A value for which there is no room is not kept, and
+/// that is no error. Give it a member of its own; when that is killed, exits or is moved to another group, the cache
+/// empties itself, and after a kill or an exit it stays empty. It registers as a reclaimer of the group and lives until
+/// it is disposed or its member is gone.
+/// </para>
+/// <para>
+/// Values that are <see cref="IDisposable"/> are disposed when they leave it, unless the options say otherwise: a
+/// reader may still have one in hand. Let them be of a kind for which that is an exception, such as
+/// <see cref="MemoryBuffer"/>, or keep them to be collected.
+/// </para>
+/// Thread safety: all members may be used from any thread.
+/// </remarks>
+/// <typeparam name="TKey">What entries are found by.</typeparam>
+/// <typeparam name="TValue">What is kept.</typeparam>
+public sealed partial class ChargedCache<TKey, TValue> : IDisposable
+    where TKey : notnull
+{
+    // Node of the dictionary 40, its place in the table 12, the entry 48, the ghost it may leave 32.
+    private const int FixedOverhead = 132;
+
+    private readonly ConcurrentDictionary<TKey, CacheNode<TKey, TValue>> _entries;
+    private readonly ChargedCacheOptions<TKey, TValue> _options;
+    private readonly IEqualityComparer<TKey> _comparer;
+    private readonly MemoryCharge _lease;
+    private readonly CacheReclaimer _reclaimer;
+    private readonly StripedCount _hits = new();
+    private readonly StripedCount _misses = new();
+    private readonly long[] _left = new long[(int)Leaving.Emptied + 1];
+    private readonly CancellationTokenRegistration _onKill;
+    private readonly CancellationTokenRegistration _onExit;
+    private long _notKept;
+    private long _failedDisposals;
+
+    // Under the gate.
+    private readonly Lock _gate = new();
+    private readonly S3Fifo _fifo = new();
+    private bool _isOver;
+
+    private MemoryGroup _home;
+    private IDisposable? _registration;
+
+    /// <summary>Makes a cache.</summary>
+    /// <param name="member">Who is charged; best one that has nothing else to do.</param>
+    /// <param name="options">How it is to be; null for the defaults.</param>
+    /// <exception cref="ArgumentNullException"><paramref name="member"/> is null.</exception>
+    /// <exception cref="ArgumentException">A value of the options is not allowed.</exception>
+    /// <exception cref="ObjectDisposedException">The member has exited.</exception>
+    public ChargedCache(MemoryMember member, ChargedCacheOptions<TKey, TValue>? options = null)
+    {
+        ArgumentNullException.ThrowIfNull(member);
+        _options = (options ?? new ChargedCacheOptions<TKey, TValue>()).Checked();
+        Member = member;
+        _lease = member.Lease(0);
+        _comparer = _options.Comparer ?? EqualityComparer<TKey>.Default;
+        _entries = new ConcurrentDictionary<TKey, CacheNode<TKey, TValue>>(_options.Comparer);
+        _reclaimer = new CacheReclaimer(_options.Name ?? $"cache of {member.Path}", _options.ReclaimCost, Reclaim);
+        _home = member.Group;
+        Register(_home);
+        _onKill = member.Killed.UnsafeRegister(static cache => ((ChargedCache<TKey, TValue>)cache!).End(), this);
+        _onExit = member.Exited.UnsafeRegister(static cache => ((ChargedCache<TKey, TValue>)cache!).End(), this);
+    }
+
+    /// <summary>What each entry is charged for besides its own bytes: the cache's own objects, about, in bytes.</summary>
+    public static int EntryOverheadBytes { get; } =
+        FixedOverhead + (2 * Unsafe.SizeOf<TKey>()) + Unsafe.SizeOf<TValue>();
+
+    /// <summary>Who is charged.</summary>
+    public MemoryMember Member { get; }
+
+    /// <summary>What is charged for the entries, their overhead included, in bytes.</summary>
+    public long Bytes => _lease.Bytes;
+
+    /// <summary>How many entries there are. Takes the cache's locks.</summary>
+    public int Count => _entries.Count;
+
+    /// <summary>What happened so far.</summary>
+    public ChargedCacheStatistics Statistics => new(
+        Count,
+        Bytes,
+        _hits.Sum,
+        _misses.Sum,
+        LeftBy(Leaving.MaxBytes),
+        LeftBy(Leaving.Refusal),
+        LeftBy(Leaving.Reclaim),
+        LeftBy(Leaving.Replaced),
+        LeftBy(Leaving.Removed),
+        LeftBy(Leaving.Emptied),
+        Volatile.Read(ref _notKept),
+        Volatile.Read(ref _failedDisposals));
+
+    // What MaxBytes bounds: the entries, and those that arrive.
+    internal long HeldBytes
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _fifo.Bytes + _fifo.Reserved;
+            }
+        }
+    }
+
+    // Killed or gone, known at once; emptying follows.
+    private bool IsOver => Member.IsKilled || Member.IsExited || Volatile.Read(ref _isOver);
+
+    /// <summary>Looks a key up. Takes no lock and allocates nothing.</summary>
+    /// <param name="key">The key.</param>
+    /// <param name="value">What is kept for it.</param>
+    /// <returns>True when it was found.</returns>
+    /// <exception cref="ArgumentNullException"><paramref name="key"/> is null.</exception>
+    public bool TryGet(TKey key, [MaybeNullWhen(false)] out TValue value)
+    {
+        if (_entries.TryGetValue(key, out CacheNode<TKey, TValue>? node))
+        {
+            node.Touch();
+            _hits.Increment();
+            value = node.Value;
+            return true;
+        }
+
+        _misses.Increment();
+        value = default;
+        return false;
+    }
+
+    /// <summary>Removes a key; its value is disposed if the cache disposes values.</summary>
+    /// <param name="key">The key.</param>
+    /// <returns>True when it was there.</returns>
+    /// <exception cref="ArgumentNullException"><paramref name="key"/> is null.</exception>
+    public bool Remove(TKey key) => Drop(key, Leaving.Removed);
+
+    /// <summary>Removes everything, and forgets what was evicted before.</summary>
+    public void Clear() => Empty(Leaving.Removed);
+
+    /// <summary>Empties the cache for good: later lookups miss, later values are not kept. Never throws.</summary>
+    public void Dispose() => End();
+
+    private long LeftBy(Leaving why) => Volatile.Read(ref _left[(int)why]);
+
+    private bool Drop(TKey key, Leaving why)
+    {
+        if (!_entries.TryRemove(key, out CacheNode<TKey, TValue>? node))
+        {
+            return false;
+        }
+
+        bool isOurs;
+        bool wasLinked;
+        lock (_gate)
+        {
+            isOurs = node.Place != CachePlace.Gone;
+            wasLinked = _fifo.Remove(node);
+        }
+
+        if (isOurs)
+        {
+            Discard(node.Value);
+            Interlocked.Increment(ref _left[(int)why]);
+        }
+
+        // One that was still arriving is returned by who brings it.
+        if (wasLinked)
+        {
+            _lease.Shrink(node.Bytes);
+        }
+
+        return isOurs;
+    }
+
+    private void Empty(Leaving why)
+    {
+        CacheNode? all;
+        long freed;
+        lock (_gate)
+        {
+            all = _fifo.Evict(long.MaxValue, out freed);
+            _fifo.Forget();
+        }
+
+        Finish(all, why);
+        _lease.Shrink(freed);
+    }
+
+    // The second half of an eviction: out of the dictionary, and disposed. The bytes are the caller's to return.
+    private void Finish(CacheNode? chain, Leaving why)
+    {
+        long count = 0;
+        while (chain is CacheNode<TKey, TValue> node)
+        {
+            chain = node.Newer;
+            node.Newer = null;
+            _entries.TryRemove(new KeyValuePair<TKey, CacheNode<TKey, TValue>>(node.Key, node));
+            Discard(node.Value);
+            count++;
+        }
+
+        if (count > 0)
+        {
+            Interlocked.Add(ref _left[(int)why], count);
+        }
+    }
+
+    // User code. What it throws would hit whoever happened to need memory.
+    private void Discard(TValue value)
+    {
+        if (_options.DisposesValues && value is IDisposable disposable)
+        {
+            try
+            {
+                disposable.Dispose();
+            }
+            catch (Exception)
+            {
+                Interlocked.Increment(ref _failedDisposals);
+            }
+        }
+    }
+
+    // For the group: as much as it asks for, and less than one entry more.
+    private long Reclaim(ReclaimRequest request)
+    {
+        if (request.Group != Volatile.Read(ref _home))
+        {
+            return 0;
+        }
+
+        CacheNode? evicted;
+        long freed;
+        lock (_gate)
+        {
+            evicted = _fifo.Evict(request.Bytes, out freed);
+        }
+
+        Finish(evicted, Leaving.Reclaim);
+        _lease.Shrink(freed);
+        return freed;
+    }
+
+    // The member is in another group now, and what it has charged stays charged in the old one. Bytes of two groups in
+    // one cache could not be given back to the one that asks: so it begins anew.
+    private void FollowMember()
+    {
+        MemoryGroup group = Member.Group;
+        if (group == Volatile.Read(ref _home))
+        {
+            return;
+        }
+
+        lock (_gate)
+        {
+            if (_isOver || group == _home)
+            {
+                return;
+            }
+
+            Volatile.Write(ref _home, group);
+        }
+
+        Empty(Leaving.Emptied);
+        Register(group);
+    }
+
+    private void Register(MemoryGroup group)
+    {
+        try
+        {
+            Interlocked.Exchange(ref _registration, group.AddReclaimer(_reclaimer))?.Dispose();
+        }
+        catch (ObjectDisposedException)
+        {
+            // The group was closed: its members are exiting, and that ends this cache.
+            return;
+        }
+
+        if (IsOver)
+        {
+            Interlocked.Exchange(ref _registration, null)?.Dispose();
+        }
+    }
+
+    private void End()
+    {
+        lock (_gate)
+        {
+            if (_isOver)
+            {
+                return;
+            }
+
+            _isOver = true;
+        }
+
+        Empty(Leaving.Emptied);
+        _lease.Dispose();
+        Interlocked.Exchange(ref _registration, null)?.Dispose();
+
+        // Not disposed: that would wait for a callback that may be waiting for us.
+        _onKill.Unregister();
+        _onExit.Unregister();
+    }
+}

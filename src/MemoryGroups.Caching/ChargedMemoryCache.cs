@@ -1,0 +1,322 @@
+// A MemoryCache whose entries are charged to a member, and which is compacted when the member's group is full.
+//
+// MemoryCache says what it has evicted on the thread pool, some time later; a reclaimer must have uncharged when it
+// answers. So nothing is counted by those callbacks. The cache keeps its own sum of sizes, which falls before a
+// callback is even queued; what we have charged beyond that sum and beyond what is just being added is not in the
+// cache any more and goes back at once. Every addition, removal, eviction and reclaim settles in this way; whoever
+// comes second finds nothing left to return. Hence never twice.
+//
+// An addition counts as arriving from before it is committed until after, so it may be in the sum as well: then a
+// settling returns too little, and the one at the end of the addition returns the rest. Too much is impossible while
+// the cache's own sum is right.
+//
+// Must stay true: charged = ledger; ledger >= sizes in the cache + arriving; the gate is a leaf (the sum is read under
+// it, which takes MemoryCache's own lock for a moment), and no user code runs under it.
+using Microsoft.Extensions.Caching.Memory;
+
+namespace MemoryGroups.Caching;
+
+/// <summary>
+/// An <see cref="IMemoryCache"/> whose entries are charged by their size, in bytes, and given back when their group is
+/// full. Made by <see cref="MemoryCacheCharging.ChargeTo"/>.
+/// </summary>
+/// <remarks>
+/// <para>
+/// Add entries here and not to the cache inside: those are not charged, and hide what could be given back. An entry
+/// for which there is no room is not kept, like one that exceeds the cache's own limit.
+/// </para>
+/// <para>
+/// The bytes are returned to the books when <see cref="MemoryCache.Compact"/> has let go of the entries; the garbage
+/// collector frees the objects when it next runs. Eviction walks all entries: reclaiming a little costs as much as
+/// reclaiming a lot.
+/// </para>
+/// Thread safety: all members may be used from any thread.
+/// </remarks>
+public sealed class ChargedMemoryCache : IMemoryCache
+{
+    // Compact counts entries; a few rounds for those that were smaller than the average.
+    private const int MaxRounds = 4;
+
+    private readonly MemoryCache _cache;
+    private readonly MemoryCharge _lease;
+    private readonly CacheReclaimer _reclaimer;
+    private readonly CancellationTokenRegistration _onKill;
+    private readonly CancellationTokenRegistration _onExit;
+    private readonly Lock _gate = new();
+    private long _ledger;
+    private long _arriving;
+    private bool _isReclaiming;
+    private bool _isOver;
+    private MemoryGroup _home;
+    private IDisposable? _registration;
+
+    internal ChargedMemoryCache(MemoryCache cache, MemoryMember member, string? name, int cost)
+    {
+        _cache = cache;
+        Member = member;
+        _lease = member.Lease(0);
+        _reclaimer = new CacheReclaimer(name ?? $"memory cache of {member.Path}", cost, Reclaim);
+        _home = member.Group;
+        Register(_home);
+        _onKill = member.Killed.UnsafeRegister(static cache => ((ChargedMemoryCache)cache!).End(), this);
+        _onExit = member.Exited.UnsafeRegister(static cache => ((ChargedMemoryCache)cache!).End(), this);
+    }
+
+    /// <summary>Who is charged.</summary>
+    public MemoryMember Member { get; }
+
+    /// <summary>What is charged for the entries, in bytes.</summary>
+    public long Bytes => _lease.Bytes;
+
+    internal bool IsOver => Member.IsKilled || Member.IsExited || Volatile.Read(ref _isOver);
+
+    /// <summary>Begins an entry; it is charged and added when it is disposed.</summary>
+    /// <param name="key">The key.</param>
+    /// <returns>The entry. Its size is in bytes and must be set, like its value.</returns>
+    /// <exception cref="ArgumentNullException"><paramref name="key"/> is null.</exception>
+    /// <exception cref="ObjectDisposedException">The cache inside is disposed.</exception>
+    public ICacheEntry CreateEntry(object key) => new ChargedCacheEntry(this, _cache.CreateEntry(key));
+
+    /// <summary>Looks a key up.</summary>
+    /// <param name="key">The key.</param>
+    /// <param name="value">What is kept for it; null when there is nothing.</param>
+    /// <returns>True when it was found.</returns>
+    /// <exception cref="ArgumentNullException"><paramref name="key"/> is null.</exception>
+    /// <exception cref="ObjectDisposedException">The cache inside is disposed.</exception>
+    public bool TryGetValue(object key, out object? value) => _cache.TryGetValue(key, out value);
+
+    /// <summary>Removes a key; its bytes are returned at once.</summary>
+    /// <param name="key">The key.</param>
+    /// <exception cref="ArgumentNullException"><paramref name="key"/> is null.</exception>
+    /// <exception cref="ObjectDisposedException">The cache inside is disposed.</exception>
+    public void Remove(object key)
+    {
+        _cache.Remove(key);
+        Settle();
+    }
+
+    /// <summary>
+    /// Empties the cache for good, and disposes the one inside. Never throws.
+    /// </summary>
+    public void Dispose()
+    {
+        End();
+        _cache.Dispose();
+    }
+
+    // Called by an entry that is complete. False when it is not to be kept; then nothing was charged.
+    internal bool TryArrive(long bytes)
+    {
+        FollowMember();
+        if (IsOver || !TryPay(bytes))
+        {
+            return false;
+        }
+
+        lock (_gate)
+        {
+            _ledger += bytes;
+            _arriving += bytes;
+        }
+
+        return true;
+    }
+
+    internal void HasArrived(long bytes)
+    {
+        lock (_gate)
+        {
+            _arriving -= bytes;
+        }
+
+        Settle();
+        if (IsOver)
+        {
+            // It was emptied before this entry was in it.
+            Empty();
+        }
+    }
+
+    // What a refused entry was to replace is out of date.
+    internal void Drop(object key)
+    {
+        try
+        {
+            Remove(key);
+        }
+        catch (ObjectDisposedException)
+        {
+            // The cache inside is disposed: nothing is found in it any more.
+        }
+    }
+
+    // Charged for and no longer in the cache: back to the member. Answers how much.
+    internal long Settle()
+    {
+        long left;
+        lock (_gate)
+        {
+            left = _isReclaiming ? 0 : TakeLeftLocked();
+        }
+
+        _lease.Shrink(left);
+        return left;
+    }
+
+    private long TakeLeftLocked()
+    {
+        long sizes = _cache.GetCurrentStatistics()?.CurrentEstimatedSize ?? 0;
+        long left = Math.Max(0, _ledger - _arriving - sizes);
+        _ledger -= left;
+        return left;
+    }
+
+    private bool TryPay(long bytes)
+    {
+        if (TryGrow(bytes))
+        {
+            return true;
+        }
+
+        return Bytes >= bytes && Compact(bytes) && Settle() > 0 && TryGrow(bytes);
+    }
+
+    private bool TryGrow(long bytes)
+    {
+        for (MemoryGroup? at = Member.Group; at is not null; at = at.Parent)
+        {
+            if (at.High < long.MaxValue && at.Usage + bytes > at.High)
+            {
+                return false;
+            }
+        }
+
+        try
+        {
+            return _lease.TryGrow(bytes);
+        }
+        catch (ObjectDisposedException)
+        {
+            // Its member exits at this moment.
+            return false;
+        }
+    }
+
+    private long Reclaim(ReclaimRequest request)
+    {
+        if (request.Group != Volatile.Read(ref _home))
+        {
+            return 0;
+        }
+
+        lock (_gate)
+        {
+            _isReclaiming = true;
+        }
+
+        long given = 0;
+        bool goesOn = true;
+        try
+        {
+            for (int round = 0; goesOn && given < request.Bytes; round++)
+            {
+                bool evicts = Compact(request.Bytes - given);
+                long gave = SettleForReclaim(ends: false);
+                given += gave;
+                goesOn = evicts && gave > 0 && round + 1 < MaxRounds;
+            }
+        }
+        finally
+        {
+            given += SettleForReclaim(ends: true);
+        }
+
+        return given;
+    }
+
+    private long SettleForReclaim(bool ends)
+    {
+        long left;
+        lock (_gate)
+        {
+            left = TakeLeftLocked();
+            _isReclaiming = !ends;
+        }
+
+        _lease.Shrink(left);
+        return left;
+    }
+
+    // As many entries as have these bytes on the average, rounded up; half an entry more, because the cache rounds the
+    // product down. False when there is nothing to evict.
+    private bool Compact(long bytes)
+    {
+        int count = _cache.Count;
+        long held = Bytes;
+        if (count == 0 || held == 0)
+        {
+            return false;
+        }
+
+        double entries = Math.Ceiling(Math.Min(1.0, (double)bytes / held) * count);
+        _cache.Compact(Math.Min(1.0, (entries + 0.5) / count));
+        return true;
+    }
+
+    // As in ChargedCache: bytes of two groups in one cache could not be given back to the one that asks.
+    private void FollowMember()
+    {
+        MemoryGroup group = Member.Group;
+        if (Interlocked.Exchange(ref _home, group) != group)
+        {
+            Empty();
+            Register(group);
+        }
+    }
+
+    private void Register(MemoryGroup group)
+    {
+        try
+        {
+            Interlocked.Exchange(ref _registration, group.AddReclaimer(_reclaimer))?.Dispose();
+        }
+        catch (ObjectDisposedException)
+        {
+            // The group was closed: its members are exiting, and that ends this cache.
+            return;
+        }
+
+        if (IsOver)
+        {
+            Interlocked.Exchange(ref _registration, null)?.Dispose();
+        }
+    }
+
+    private void Empty()
+    {
+        try
+        {
+            _cache.Clear();
+        }
+        catch (ObjectDisposedException)
+        {
+            // Somebody disposed the cache inside: nothing of it can be used any more.
+        }
+
+        Settle();
+    }
+
+    private void End()
+    {
+        if (Interlocked.Exchange(ref _isOver, true))
+        {
+            return;
+        }
+
+        Empty();
+        _lease.Dispose();
+        Interlocked.Exchange(ref _registration, null)?.Dispose();
+        _onKill.Unregister();
+        _onExit.Unregister();
+    }
+}
