@@ -2,9 +2,10 @@
 //
 //   room        within the cache's own limit; reserved at once, so that two arrivals never use it twice. An entry that
 //               is written again needs room beside the one it replaces
-//   bytes       what that room costs beyond what must be evicted is charged first: a refused entry evicts nothing.
-//               What is evicted then is still charged and serves the new entry. Refused, the cache evicts its own
-//               entries of the same size instead, if it has that much; else it does without
+//   bytes       a cache that cannot grow evicts as much as the entry takes, and hands it those bytes: no charge, no
+//               refusal. One that can charges first and evicts then: a refused entry evicts nothing, unless the cache
+//               has as much and exchanges it after all. A refusal costs the whole group (its members' stock is taken
+//               back before), so the cache grows no further for its next entries
 //   dictionary  from here on readers find it, and others may remove or replace it
 //   queue       unless somebody did so meanwhile, or the cache is over: then its bytes go back here
 //
@@ -14,6 +15,13 @@ namespace MemoryGroups.Caching;
 
 public sealed partial class ChargedCache<TKey, TValue>
 {
+    // So many entries are exchanged after a refusal before the group is asked for more again.
+    private const int SparedCharges = 64;
+
+    // Under the gate.
+    private long _ceiling;
+    private int _untilProbe;
+
     /// <summary>Keeps a value if there is room for it; an older one of the same key goes in any case.</summary>
     /// <param name="key">The key.</param>
     /// <param name="value">The value. Kept, it belongs to the cache; else to the caller.</param>
@@ -83,7 +91,10 @@ public sealed partial class ChargedCache<TKey, TValue>
         return Offer(key, made, Measure(key, made), replaces: false, out isKept);
     }
 
-    /// <summary>Looks a key up, and makes its value when it is not there.</summary>
+    /// <summary>
+    /// Looks a key up, and makes its value when it is not there. Does not tell whether it was kept: values that must be
+    /// disposed in any case go by <see cref="TryGet"/> and <see cref="Set(TKey, TValue)"/>.
+    /// </summary>
     /// <param name="key">The key.</param>
     /// <param name="factory">Makes the value, under no lock. What it throws goes to the caller.</param>
     /// <param name="cancellationToken">Handed to the factory.</param>
@@ -170,20 +181,16 @@ public sealed partial class ChargedCache<TKey, TValue>
     // Answers what the key stood for before, or still stands for.
     private CacheNode<TKey, TValue>? Publish(CacheNode<TKey, TValue> node, bool replaces)
     {
-        while (true)
+        while (!_entries.TryAdd(node.Key, node))
         {
-            if (!_entries.TryGetValue(node.Key, out CacheNode<TKey, TValue>? other))
-            {
-                if (_entries.TryAdd(node.Key, node))
-                {
-                    return null;
-                }
-            }
-            else if (!replaces || _entries.TryUpdate(node.Key, node, other))
+            if (_entries.TryGetValue(node.Key, out CacheNode<TKey, TValue>? other)
+                && (!replaces || _entries.TryUpdate(node.Key, node, other)))
             {
                 return other;
             }
         }
+
+        return null;
     }
 
     // True when the cache has taken the value, even if somebody has removed it since.
@@ -224,7 +231,7 @@ public sealed partial class ChargedCache<TKey, TValue>
             Interlocked.Increment(ref _left[(int)Leaving.Replaced]);
         }
 
-        _lease.Shrink((unlinksOld ? old!.Bytes : 0) + (isLinked ? 0 : node.Bytes));
+        Return((unlinksOld ? old!.Bytes : 0) + (isLinked ? 0 : node.Bytes));
         return isLinked || wasRemoved;
     }
 
@@ -240,24 +247,67 @@ public sealed partial class ChargedCache<TKey, TValue>
     private bool TryMakeRoom(long bytes)
     {
         FollowMember();
-        long fresh = FreshBytes(bytes);
-        bool isRefused = fresh > 0 && !TryGrow(fresh);
-        long held = isRefused ? 0 : fresh;
-        if (!TryReserve(bytes, instead: isRefused, out long freed))
+        if (TryExchange(bytes, isRefused: false))
         {
-            _lease.Shrink(held);
+            return true;
+        }
+
+        long fresh = FreshBytes(bytes);
+        if (!TryGrow(fresh))
+        {
+            return TryExchange(bytes, isRefused: true);
+        }
+
+        if (!TryReserve(bytes, out long freed))
+        {
+            Return(fresh);
             return false;
         }
 
         // Others may have evicted meanwhile what was counted on.
-        held += freed;
-        if (held < bytes && (isRefused || !TryGrow(bytes - held)))
+        long held = fresh + freed;
+        if (held < bytes && !TryGrow(bytes - held))
         {
             GiveUp(bytes, held);
             return false;
         }
 
-        _lease.Shrink(Math.Max(0, held - bytes));
+        Return(held - bytes);
+        return true;
+    }
+
+    // Evicts as much as the entry takes and gives it those bytes: nothing is charged, so nothing is refused. False when
+    // the cache may still grow, or has not that much: to be emptied for one entry helps nobody.
+    private bool TryExchange(long bytes, bool isRefused)
+    {
+        CacheNode? evicted;
+        long freed;
+        bool isOverMax;
+        lock (_gate)
+        {
+            long after = _fifo.Bytes + _fifo.Reserved + bytes;
+            isOverMax = after > _options.MaxBytes;
+            bool isSpared = _untilProbe > 0 && after > _ceiling;
+            if (_isOver || _fifo.Bytes < bytes || !(isRefused || isOverMax || isSpared))
+            {
+                return false;
+            }
+
+            evicted = _fifo.Evict(bytes, out freed);
+            _fifo.Reserve(bytes);
+            if (isRefused)
+            {
+                _ceiling = _fifo.Bytes + _fifo.Reserved;
+                _untilProbe = SparedCharges;
+            }
+            else if (!isOverMax)
+            {
+                _untilProbe--;
+            }
+        }
+
+        Finish(evicted, isOverMax ? Leaving.MaxBytes : Leaving.Refusal);
+        Return(freed - bytes);
         return true;
     }
 
@@ -270,15 +320,14 @@ public sealed partial class ChargedCache<TKey, TValue>
         }
     }
 
-    // Evicts for an entry what exceeds the limit, or its whole size instead of charging it, and reserves it, in one
-    // step. Answers what that freed, which is still charged. False when there is not that much: to be emptied for an
-    // entry that is not kept all the same helps nobody.
-    private bool TryReserve(long bytes, bool instead, out long freed)
+    // Evicts what exceeds the limit with this entry, and reserves it, in one step. Answers what that freed, which is
+    // still charged.
+    private bool TryReserve(long bytes, out long freed)
     {
         CacheNode? evicted;
         lock (_gate)
         {
-            long excess = Math.Max(instead ? bytes : 0, _fifo.Bytes + _fifo.Reserved + bytes - _options.MaxBytes);
+            long excess = _fifo.Bytes + _fifo.Reserved + bytes - _options.MaxBytes;
             if (_isOver || excess > _fifo.Bytes)
             {
                 freed = 0;
@@ -289,7 +338,7 @@ public sealed partial class ChargedCache<TKey, TValue>
             _fifo.Reserve(bytes);
         }
 
-        Finish(evicted, instead ? Leaving.Refusal : Leaving.MaxBytes);
+        Finish(evicted, Leaving.MaxBytes);
         return true;
     }
 
@@ -322,6 +371,14 @@ public sealed partial class ChargedCache<TKey, TValue>
             _fifo.Unreserve(reserved);
         }
 
-        _lease.Shrink(charged);
+        Return(charged);
+    }
+
+    private void Return(long charged)
+    {
+        if (charged > 0)
+        {
+            _lease.Shrink(charged);
+        }
     }
 }

@@ -85,7 +85,9 @@ public sealed partial class ChargedCache<TKey, TValue> : IDisposable
         _onExit = member.Exited.UnsafeRegister(static cache => ((ChargedCache<TKey, TValue>)cache!).End(), this);
     }
 
-    /// <summary>What each entry is charged for besides its own bytes: the cache's own objects, about, in bytes.</summary>
+    /// <summary>
+    /// What each entry is charged for besides its own bytes: about what the cache's objects take, in bytes.
+    /// </summary>
     public static int EntryOverheadBytes { get; } =
         FixedOverhead + (2 * Unsafe.SizeOf<TKey>()) + Unsafe.SizeOf<TValue>();
 

@@ -45,7 +45,7 @@ public sealed class ChargedMemoryCache : IMemoryCache
     private readonly Lock _gate = new();
     private long _ledger;
     private long _arriving;
-    private bool _isReclaiming;
+    private int _shrinking;
     private bool _isOver;
     private MemoryGroup _home;
     private IDisposable? _registration;
@@ -156,7 +156,7 @@ public sealed class ChargedMemoryCache : IMemoryCache
         long left;
         lock (_gate)
         {
-            left = _isReclaiming ? 0 : TakeLeftLocked();
+            left = _shrinking > 0 ? 0 : TakeLeftLocked();
         }
 
         _lease.Shrink(left);
@@ -178,7 +178,9 @@ public sealed class ChargedMemoryCache : IMemoryCache
             return true;
         }
 
-        return Bytes >= bytes && Compact(bytes) && Settle() > 0 && TryGrow(bytes);
+        // A twentieth at once, as the cache itself does at its limit: each time it walks all entries.
+        long held = Bytes;
+        return held >= bytes && Shrink(Math.Max(bytes, held / 20)) > 0 && TryGrow(bytes);
     }
 
     private bool TryGrow(long bytes)
@@ -202,45 +204,44 @@ public sealed class ChargedMemoryCache : IMemoryCache
         }
     }
 
-    private long Reclaim(ReclaimRequest request)
-    {
-        if (request.Group != Volatile.Read(ref _home))
-        {
-            return 0;
-        }
+    private long Reclaim(ReclaimRequest request) =>
+        request.Group == Volatile.Read(ref _home) ? Shrink(request.Bytes) : 0;
 
+    // Answers what it has returned.
+    private long Shrink(long bytes)
+    {
         lock (_gate)
         {
-            _isReclaiming = true;
+            _shrinking++;
         }
 
         long given = 0;
         bool goesOn = true;
         try
         {
-            for (int round = 0; goesOn && given < request.Bytes; round++)
+            for (int round = 0; goesOn && given < bytes; round++)
             {
-                bool evicts = Compact(request.Bytes - given);
-                long gave = SettleForReclaim(ends: false);
+                bool evicts = Compact(bytes - given);
+                long gave = SettleShrinking(ends: false);
                 given += gave;
                 goesOn = evicts && gave > 0 && round + 1 < MaxRounds;
             }
         }
         finally
         {
-            given += SettleForReclaim(ends: true);
+            given += SettleShrinking(ends: true);
         }
 
         return given;
     }
 
-    private long SettleForReclaim(bool ends)
+    private long SettleShrinking(bool ends)
     {
         long left;
         lock (_gate)
         {
             left = TakeLeftLocked();
-            _isReclaiming = !ends;
+            _shrinking -= ends ? 1 : 0;
         }
 
         _lease.Shrink(left);
@@ -267,7 +268,7 @@ public sealed class ChargedMemoryCache : IMemoryCache
     private void FollowMember()
     {
         MemoryGroup group = Member.Group;
-        if (Interlocked.Exchange(ref _home, group) != group)
+        if (Volatile.Read(ref _home) != group && Interlocked.Exchange(ref _home, group) != group)
         {
             Empty();
             Register(group);

@@ -111,6 +111,23 @@ public sealed class ReclaimTests
         Assert.Equal(0, scene.Group.Events.Current.Oom);
     }
 
+    // Every refusal takes back the stock of the whole group.
+    [Fact]
+    public void Full_group_is_seldom_asked_for_more_and_grown_into_when_it_has_room()
+    {
+        using var scene = new CacheScene(max: 100_000);
+        using ChargedCache<int, int> cache = scene.NewCache(EntryBytes);
+        MemoryMember query = scene.Group.CreateMember("query");
+        Assert.True(query.TryCharge(50_000));
+
+        CacheScene.Fill(cache, 50 + 650);
+        Assert.InRange(scene.Group.RefusalCount, 10, 11);
+        query.Uncharge(20_000);
+        CacheScene.Fill(cache, 64 + 20, from: 1000);
+
+        Assert.Equal(70, cache.Count);
+    }
+
     [Fact]
     public void Value_that_does_not_fit_is_returned_and_not_kept()
     {

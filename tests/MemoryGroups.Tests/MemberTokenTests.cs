@@ -1,4 +1,5 @@
-// The tokens that say a member was killed or has exited: made when asked for, cancelled once, on a work item of its own.
+// The tokens that say a member was killed or has exited: made when asked for, cancelled once, on work items of their
+// own.
 namespace MemoryGroups.Tests;
 
 public sealed class MemberTokenTests
