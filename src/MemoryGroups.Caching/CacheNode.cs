@@ -1,18 +1,18 @@
-// What the queues know of a cached entry: its place, its bytes, and how often it was hit lately.
+// An entry: key and value, its bytes, how often it was hit lately, and its links in a queue and in the table.
 //
 // Readers touch a node without a lock. Two that do so at the same time may count as one, and a hit may land on a node
-// that was evicted a moment ago: both only blur a small counter that decides nothing but the order of eviction. Place,
-// bytes and links belong to the cache's gate.
+// that was evicted a moment ago: both only blur a small counter that decides nothing but the order of eviction. Place
+// and links are written under the cache's gate.
 namespace MemoryGroups.Caching;
 
 internal enum CachePlace : byte
 {
-    // Paid for and visible to readers, in no queue yet.
-    Arriving,
+    // Not in the cache yet.
+    None,
     Small,
     Main,
 
-    // Whoever wrote this disposes of the value; who took it out of a queue returns its bytes.
+    // Whoever wrote this disposes of the value and returns the bytes.
     Gone,
 }
 
@@ -52,7 +52,13 @@ internal abstract class CacheNode(long bytes, int hash)
 
 internal sealed class CacheNode<TKey, TValue>(TKey key, TValue value, long bytes, int hash) : CacheNode(bytes, hash)
 {
+    private CacheNode<TKey, TValue>? _next;
+    private CacheNode<TKey, TValue>? _otherNext;
+
     internal TKey Key { get; } = key;
 
     internal TValue Value { get; } = value;
+
+    // The next one of its chain, in a table that uses the one link or the other.
+    internal ref CacheNode<TKey, TValue>? Next(bool other) => ref other ? ref _otherNext : ref _next;
 }

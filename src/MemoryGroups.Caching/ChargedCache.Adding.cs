@@ -1,16 +1,15 @@
-// How an entry comes into the cache: room, bytes, dictionary, queue.
+// How an entry comes into the cache: its bytes first, then all the rest in one step under the gate.
 //
-//   room        within the cache's own limit; reserved at once, so that two arrivals never use it twice. An entry that
-//               is written again needs room beside the one it replaces
-//   bytes       a cache that cannot grow evicts as much as the entry takes, and hands it those bytes: no charge, no
-//               refusal. One that can charges first and evicts then: a refused entry evicts nothing, unless the cache
-//               has as much and exchanges it after all. A refusal costs the whole group (its members' stock is taken
-//               back before), so the cache grows no further for its next entries
-//   dictionary  from here on readers find it, and others may remove or replace it
-//   queue       unless somebody did so meanwhile, or the cache is over: then its bytes go back here
+// A cache that cannot grow (at its own limit, or refused by its group) evicts as much as the entry takes and hands it
+// those bytes: no charge, no refusal. One that can grow charges first and evicts then, so that a refused entry evicts
+// nothing; refused, it exchanges after all, if it has that much. A refusal costs the whole group (its members' stock is
+// taken back before), so after one the cache stays as large as it is for its next entries.
 //
-// Values are offered under no lock. Two callers who make one key's value at the same time both make it; GetOrAdd gives
-// both the first one.
+//   look       for the key, outside the gate
+//   place      under it, if what was seen is still true: evict, in with the new one, out with the old one
+//   pay        outside, when place says that bytes are missing; then from the beginning
+//
+// Two callers who make one key's value at the same time both make it; GetOrAdd gives both the first one.
 namespace MemoryGroups.Caching;
 
 public sealed partial class ChargedCache<TKey, TValue>
@@ -22,6 +21,16 @@ public sealed partial class ChargedCache<TKey, TValue>
     private long _ceiling;
     private int _untilProbe;
 
+    private enum Placing
+    {
+        Done,
+        NeedsBytes,
+
+        // Others wrote meanwhile: look again.
+        Stale,
+        Hopeless,
+    }
+
     /// <summary>Keeps a value if there is room for it; an older one of the same key goes in any case.</summary>
     /// <param name="key">The key.</param>
     /// <param name="value">The value. Kept, it belongs to the cache; else to the caller.</param>
@@ -32,8 +41,8 @@ public sealed partial class ChargedCache<TKey, TValue>
     /// </exception>
     public bool Set(TKey key, TValue value)
     {
-        ArgumentNullException.ThrowIfNull(key);
-        Offer(key, value, Measure(key, value), replaces: true, out bool isKept);
+        ThrowIfNull(key);
+        Offer(key, _table.HashOf(key), value, Measure(key, value), replaces: true, out bool isKept);
         return isKept;
     }
 
@@ -48,10 +57,10 @@ public sealed partial class ChargedCache<TKey, TValue>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="bytes"/> is out of range.</exception>
     public bool Set(TKey key, TValue value, long bytes)
     {
-        ArgumentNullException.ThrowIfNull(key);
+        ThrowIfNull(key);
         ArgumentOutOfRangeException.ThrowIfNegative(bytes);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(bytes, MostBytes);
-        Offer(key, value, bytes + EntryOverheadBytes, replaces: true, out bool isKept);
+        Offer(key, _table.HashOf(key), value, bytes + EntryOverheadBytes, replaces: true, out bool isKept);
         return isKept;
     }
 
@@ -80,15 +89,17 @@ public sealed partial class ChargedCache<TKey, TValue>
     /// </exception>
     public TValue GetOrAdd(TKey key, Func<TKey, TValue> factory, out bool isKept)
     {
+        ThrowIfNull(key);
         ArgumentNullException.ThrowIfNull(factory);
-        if (TryGet(key, out TValue? found))
+        int hash = _table.HashOf(key);
+        if (TryFind(key, hash, out TValue? found))
         {
             isKept = true;
             return found;
         }
 
         TValue made = factory(key);
-        return Offer(key, made, Measure(key, made), replaces: false, out isKept);
+        return Offer(key, hash, made, Measure(key, made), replaces: false, out isKept);
     }
 
     /// <summary>
@@ -110,19 +121,24 @@ public sealed partial class ChargedCache<TKey, TValue>
         Func<TKey, CancellationToken, ValueTask<TValue>> factory,
         CancellationToken cancellationToken = default)
     {
+        ThrowIfNull(key);
         ArgumentNullException.ThrowIfNull(factory);
-        return TryGet(key, out TValue? found)
+        int hash = _table.HashOf(key);
+        return TryFind(key, hash, out TValue? found)
             ? new ValueTask<TValue>(found)
-            : MakeAsync(key, factory, cancellationToken);
+            : MakeAsync(key, hash, factory, cancellationToken);
     }
 
     private static long MostBytes => MemoryMember.MaxChargeBytes - EntryOverheadBytes;
 
     private async ValueTask<TValue> MakeAsync(
-        TKey key, Func<TKey, CancellationToken, ValueTask<TValue>> factory, CancellationToken cancellationToken)
+        TKey key,
+        int hash,
+        Func<TKey, CancellationToken, ValueTask<TValue>> factory,
+        CancellationToken cancellationToken)
     {
         TValue made = await factory(key, cancellationToken).ConfigureAwait(false);
-        return Offer(key, made, Measure(key, made), replaces: false, out _);
+        return Offer(key, hash, made, Measure(key, made), replaces: false, out _);
     }
 
     private long Measure(TKey key, TValue value)
@@ -138,208 +154,153 @@ public sealed partial class ChargedCache<TKey, TValue>
     }
 
     // Answers what the key stands for now: the value offered, unless another came first and is not to be replaced.
-    private TValue Offer(TKey key, TValue value, long bytes, bool replaces, out bool isKept)
-    {
-        int hash = _comparer.GetHashCode(key);
-        if (IsOver || bytes > _options.MaxBytes || !TryMakeRoom(bytes))
-        {
-            Interlocked.Increment(ref _notKept);
-            isKept = false;
-            if (replaces)
-            {
-                Drop(key, Leaving.Replaced);
-            }
-
-            return value;
-        }
-
-        var node = new CacheNode<TKey, TValue>(key, value, bytes, hash);
-        CacheNode<TKey, TValue>? other;
-        try
-        {
-            other = Publish(node, replaces);
-        }
-        catch (Exception)
-        {
-            // The user's comparer.
-            GiveUp(bytes, bytes);
-            throw;
-        }
-
-        if (other is null || replaces)
-        {
-            isKept = Link(node, other);
-            return value;
-        }
-
-        GiveUp(bytes, bytes);
-        DiscardUnlessSame(value, other.Value);
-        isKept = true;
-        return other.Value;
-    }
-
-    // Answers what the key stood for before, or still stands for.
-    private CacheNode<TKey, TValue>? Publish(CacheNode<TKey, TValue> node, bool replaces)
-    {
-        while (!_entries.TryAdd(node.Key, node))
-        {
-            if (_entries.TryGetValue(node.Key, out CacheNode<TKey, TValue>? other)
-                && (!replaces || _entries.TryUpdate(node.Key, node, other)))
-            {
-                return other;
-            }
-        }
-
-        return null;
-    }
-
-    // True when the cache has taken the value, even if somebody has removed it since.
-    private bool Link(CacheNode<TKey, TValue> node, CacheNode<TKey, TValue>? old)
-    {
-        bool wasRemoved, isLinked, dropsOld, unlinksOld;
-        lock (_gate)
-        {
-            _fifo.Unreserve(node.Bytes);
-            wasRemoved = node.Place == CachePlace.Gone;
-            isLinked = !wasRemoved && !_isOver;
-            dropsOld = old is { Place: not CachePlace.Gone };
-            unlinksOld = dropsOld && old!.Place != CachePlace.Arriving;
-            if (isLinked && unlinksOld)
-            {
-                _fifo.Replace(old!, node);
-            }
-            else
-            {
-                unlinksOld = dropsOld && _fifo.Remove(old!);
-                if (isLinked)
-                {
-                    _fifo.Add(node);
-                }
-
-                node.Place = isLinked ? node.Place : CachePlace.Gone;
-            }
-        }
-
-        if (!isLinked)
-        {
-            _entries.TryRemove(new KeyValuePair<TKey, CacheNode<TKey, TValue>>(node.Key, node));
-        }
-
-        if (dropsOld)
-        {
-            DiscardUnlessSame(old!.Value, node.Value);
-            Interlocked.Increment(ref _left[(int)Leaving.Replaced]);
-        }
-
-        Return((unlinksOld ? old!.Bytes : 0) + (isLinked ? 0 : node.Bytes));
-        return isLinked || wasRemoved;
-    }
-
-    // One object under one key twice is still in use.
-    private void DiscardUnlessSame(TValue value, TValue used)
-    {
-        if (typeof(TValue).IsValueType || !ReferenceEquals(value, used))
-        {
-            Discard(value);
-        }
-    }
-
-    private bool TryMakeRoom(long bytes)
+    private TValue Offer(TKey key, int hash, TValue value, long bytes, bool replaces, out bool isKept)
     {
         FollowMember();
-        if (TryExchange(bytes, isRefused: false))
+        var node = new CacheNode<TKey, TValue>(key, value, bytes, hash);
+        long paid = 0;
+        bool isRefused = false;
+        try
         {
-            return true;
+            while (!IsOver && bytes <= _options.MaxBytes)
+            {
+                EntryTable<TKey, TValue>.Sighting seen = _table.Look(key, hash);
+                if (seen.Node is { } first && !replaces)
+                {
+                    DiscardUnlessSame(value, first.Value);
+                    isKept = true;
+                    return first.Value;
+                }
+
+                switch (Place(node, seen, ref paid, isRefused, out long missing))
+                {
+                    case Placing.Done:
+                        isKept = true;
+                        return value;
+                    case Placing.NeedsBytes when TryGrow(missing):
+                        paid += missing;
+                        break;
+                    case Placing.NeedsBytes:
+                        isRefused = true;
+                        break;
+                    case Placing.Stale:
+                        break;
+                    default:
+                        isKept = false;
+                        return Refuse(key, value, replaces);
+                }
+            }
+        }
+        finally
+        {
+            Return(paid);
         }
 
-        long fresh = FreshBytes(bytes);
-        if (!TryGrow(fresh))
-        {
-            return TryExchange(bytes, isRefused: true);
-        }
-
-        if (!TryReserve(bytes, out long freed))
-        {
-            Return(fresh);
-            return false;
-        }
-
-        // Others may have evicted meanwhile what was counted on.
-        long held = fresh + freed;
-        if (held < bytes && !TryGrow(bytes - held))
-        {
-            GiveUp(bytes, held);
-            return false;
-        }
-
-        Return(held - bytes);
-        return true;
+        isKept = false;
+        return Refuse(key, value, replaces);
     }
 
-    // Evicts as much as the entry takes and gives it those bytes: nothing is charged, so nothing is refused. False when
-    // the cache may still grow, or has not that much: to be emptied for one entry helps nobody.
-    private bool TryExchange(long bytes, bool isRefused)
+    // What a refused value was to replace is out of date.
+    private TValue Refuse(TKey key, TValue value, bool replaces)
     {
+        if (replaces)
+        {
+            Drop(key, Leaving.Replaced);
+        }
+
+        Interlocked.Increment(ref _notKept);
+        return value;
+    }
+
+    // What has been paid beyond the entry's bytes is left in `paid`.
+    private Placing Place(
+        CacheNode<TKey, TValue> node,
+        in EntryTable<TKey, TValue>.Sighting seen,
+        ref long paid,
+        bool isRefused,
+        out long missing)
+    {
+        CacheNode<TKey, TValue>? old = seen.Node;
         CacheNode? evicted;
-        long freed;
         bool isOverMax;
+        missing = 0;
         lock (_gate)
         {
-            long after = _fifo.Bytes + _fifo.Reserved + bytes;
-            isOverMax = after > _options.MaxBytes;
-            bool isSpared = _untilProbe > 0 && after > _ceiling;
-            if (_isOver || _fifo.Bytes < bytes || !(isRefused || isOverMax || isSpared))
+            if (_isOver)
             {
-                return false;
+                return Placing.Hopeless;
             }
 
-            evicted = _fifo.Evict(bytes, out freed);
-            _fifo.Reserve(bytes);
-            if (isRefused)
+            if (!_table.IsCurrent(seen, node.Hash))
             {
-                _ceiling = _fifo.Bytes + _fifo.Reserved;
-                _untilProbe = SparedCharges;
+                return Placing.Stale;
             }
-            else if (!isOverMax)
+
+            // What the old one took is the new one's; what can be evicted is the rest.
+            long rest = _fifo.Bytes - (old?.Bytes ?? 0);
+            long unpaid = Math.Max(0, node.Bytes - (old?.Bytes ?? 0) - paid);
+            long excess = Math.Max(0, rest + node.Bytes - _options.MaxBytes);
+            isOverMax = excess > 0;
+            bool isSpared = _untilProbe > 0 && rest + node.Bytes > _ceiling;
+            bool exchanges = isRefused || paid > 0 || ((isOverMax || isSpared) && unpaid <= rest);
+            if (unpaid > 0 && !exchanges)
             {
-                _untilProbe--;
+                missing = unpaid - Math.Min(unpaid, excess);
+                return Placing.NeedsBytes;
             }
+
+            long wanted = Math.Max(excess, unpaid);
+            if (wanted > rest)
+            {
+                return Placing.Hopeless;
+            }
+
+            bool isProven = TakeOverLocked(old, node);
+            evicted = EvictLocked(wanted, out long freed);
+            paid += freed + (old?.Bytes ?? 0) - node.Bytes;
+            _fifo.Add(node, isProven);
+            NoteLocked(isRefused, isSpared && !isOverMax);
         }
 
         Finish(evicted, isOverMax ? Leaving.MaxBytes : Leaving.Refusal);
-        Return(freed - bytes);
-        return true;
-    }
-
-    // What an entry would add to what is held now; the rest of it has to be evicted for it.
-    private long FreshBytes(long bytes)
-    {
-        lock (_gate)
+        if (old is not null)
         {
-            return Math.Clamp(_options.MaxBytes - _fifo.Bytes - _fifo.Reserved, 0, bytes);
-        }
-    }
-
-    // Evicts what exceeds the limit with this entry, and reserves it, in one step. Answers what that freed, which is
-    // still charged.
-    private bool TryReserve(long bytes, out long freed)
-    {
-        CacheNode? evicted;
-        lock (_gate)
-        {
-            long excess = _fifo.Bytes + _fifo.Reserved + bytes - _options.MaxBytes;
-            if (_isOver || excess > _fifo.Bytes)
-            {
-                freed = 0;
-                return false;
-            }
-
-            evicted = _fifo.Evict(excess, out freed);
-            _fifo.Reserve(bytes);
+            DiscardUnlessSame(old.Value, node.Value);
+            Interlocked.Increment(ref _left[(int)Leaving.Replaced]);
         }
 
-        Finish(evicted, Leaving.MaxBytes);
-        return true;
+        return Placing.Done;
+    }
+
+    // The new one stands for what the old one was: proven or not, and hit once more. In the table readers always find
+    // one of them.
+    private bool TakeOverLocked(CacheNode<TKey, TValue>? old, CacheNode<TKey, TValue> node)
+    {
+        _table.Add(node);
+        if (old is null)
+        {
+            return false;
+        }
+
+        bool isProven = old.Place == CachePlace.Main;
+        node.Hits = old.Hits;
+        node.Touch();
+        _fifo.Remove(old);
+        _table.Remove(old);
+        return isProven;
+    }
+
+    private void NoteLocked(bool isRefused, bool isSpared)
+    {
+        if (isRefused)
+        {
+            _ceiling = _fifo.Bytes;
+            _untilProbe = SparedCharges;
+        }
+        else if (isSpared)
+        {
+            _untilProbe--;
+        }
     }
 
     private bool TryGrow(long bytes)
@@ -364,14 +325,13 @@ public sealed partial class ChargedCache<TKey, TValue>
         }
     }
 
-    private void GiveUp(long reserved, long charged)
+    // One object under one key twice is still in use.
+    private void DiscardUnlessSame(TValue value, TValue used)
     {
-        lock (_gate)
+        if (typeof(TValue).IsValueType || !ReferenceEquals(value, used))
         {
-            _fifo.Unreserve(reserved);
+            Discard(value);
         }
-
-        Return(charged);
     }
 
     private void Return(long charged)

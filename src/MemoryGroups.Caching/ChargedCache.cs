@@ -1,18 +1,16 @@
 // A cache that is as large as its group lets it be: every entry is charged to a member, and the cache is a reclaimer
 // of that member's group.
 //
-// A hit is one lookup in a concurrent dictionary and a small counter; it takes no lock and allocates nothing. Whatever
-// changes the queues takes the gate, a leaf: under it runs arithmetic and nothing else. Dictionary operations call the
-// user's comparer, values are disposed, bytes are charged and returned: all of that before or after it. An entry
-// therefore arrives in steps (room, bytes, dictionary, queue), and its place says how far it has come; see
-// ChargedCache.Adding.
+// A hit is one lookup and a small counter; it takes no lock and allocates nothing. Whatever changes the cache takes the
+// gate, a leaf: under it run links and sums and nothing else. Keys are hashed and compared, values disposed, bytes
+// charged and returned before or after it.
 //
 // It pushes nobody: it charges only what fits now and below High, gives up its own entries first, and else does
 // without.
 //
-// Must stay true: charged = bytes in the queues + reserved by arrivals; who writes Gone disposes of the value, who
-// unlinks returns the bytes, each once; once it is over nothing is linked any more and the lease is gone.
-using System.Collections.Concurrent;
+// Must stay true: table and queues hold the same entries; charged = bytes in the queues, and what is on its way in or
+// out (ChargedCache.Adding); who takes an entry out disposes of its value and returns its bytes, once; once the cache
+// is over nothing comes in any more and the lease is gone.
 using System.Diagnostics.CodeAnalysis;
 using System.Runtime.CompilerServices;
 
@@ -40,12 +38,11 @@ namespace MemoryGroups.Caching;
 public sealed partial class ChargedCache<TKey, TValue> : IDisposable
     where TKey : notnull
 {
-    // Node of the dictionary 40, its place in the table 12, the entry 48, the ghost it may leave 32.
-    private const int FixedOverhead = 132;
+    // The entry 64, its place in the table 24, the ghost it may leave 32.
+    private const int FixedOverhead = 120;
 
-    private readonly ConcurrentDictionary<TKey, CacheNode<TKey, TValue>> _entries;
+    private readonly EntryTable<TKey, TValue> _table;
     private readonly ChargedCacheOptions<TKey, TValue> _options;
-    private readonly IEqualityComparer<TKey> _comparer;
     private readonly MemoryCharge _lease;
     private readonly CacheReclaimer _reclaimer;
     private readonly StripedCount _hits = new();
@@ -76,8 +73,7 @@ public sealed partial class ChargedCache<TKey, TValue> : IDisposable
         _options = (options ?? new ChargedCacheOptions<TKey, TValue>()).Checked();
         Member = member;
         _lease = member.Lease(0);
-        _comparer = _options.Comparer ?? EqualityComparer<TKey>.Default;
-        _entries = new ConcurrentDictionary<TKey, CacheNode<TKey, TValue>>(_options.Comparer);
+        _table = new EntryTable<TKey, TValue>(_options.Comparer);
         _reclaimer = new CacheReclaimer(_options.Name ?? $"cache of {member.Path}", _options.ReclaimCost, Reclaim);
         _home = member.Group;
         Register(_home);
@@ -89,7 +85,7 @@ public sealed partial class ChargedCache<TKey, TValue> : IDisposable
     /// What each entry is charged for besides its own bytes: about what the cache's objects take, in bytes.
     /// </summary>
     public static int EntryOverheadBytes { get; } =
-        FixedOverhead + (2 * Unsafe.SizeOf<TKey>()) + Unsafe.SizeOf<TValue>();
+        FixedOverhead + Unsafe.SizeOf<TKey>() + Unsafe.SizeOf<TValue>();
 
     /// <summary>Who is charged.</summary>
     public MemoryMember Member { get; }
@@ -97,8 +93,17 @@ public sealed partial class ChargedCache<TKey, TValue> : IDisposable
     /// <summary>What is charged for the entries, their overhead included, in bytes.</summary>
     public long Bytes => _lease.Bytes;
 
-    /// <summary>How many entries there are. Takes the cache's locks.</summary>
-    public int Count => _entries.Count;
+    /// <summary>How many entries there are.</summary>
+    public int Count
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _fifo.Count;
+            }
+        }
+    }
 
     /// <summary>What happened so far.</summary>
     public ChargedCacheStatistics Statistics => new(
@@ -115,14 +120,14 @@ public sealed partial class ChargedCache<TKey, TValue> : IDisposable
         Volatile.Read(ref _notKept),
         Volatile.Read(ref _failedDisposals));
 
-    // What MaxBytes bounds: the entries, and those that arrive.
+    // What MaxBytes bounds.
     internal long HeldBytes
     {
         get
         {
             lock (_gate)
             {
-                return _fifo.Bytes + _fifo.Reserved;
+                return _fifo.Bytes;
             }
         }
     }
@@ -137,17 +142,8 @@ public sealed partial class ChargedCache<TKey, TValue> : IDisposable
     /// <exception cref="ArgumentNullException"><paramref name="key"/> is null.</exception>
     public bool TryGet(TKey key, [MaybeNullWhen(false)] out TValue value)
     {
-        if (_entries.TryGetValue(key, out CacheNode<TKey, TValue>? node))
-        {
-            node.Touch();
-            _hits.Increment();
-            value = node.Value;
-            return true;
-        }
-
-        _misses.Increment();
-        value = default;
-        return false;
+        ThrowIfNull(key);
+        return TryFind(key, _table.HashOf(key), out value);
     }
 
     /// <summary>Removes a key; its value is disposed if the cache disposes values.</summary>
@@ -164,34 +160,52 @@ public sealed partial class ChargedCache<TKey, TValue> : IDisposable
 
     private long LeftBy(Leaving why) => Volatile.Read(ref _left[(int)why]);
 
+    private bool TryFind(TKey key, int hash, [MaybeNullWhen(false)] out TValue value)
+    {
+        if (_table.Find(key, hash) is { } node)
+        {
+            node.Touch();
+            _hits.Increment();
+            value = node.Value;
+            return true;
+        }
+
+        _misses.Increment();
+        value = default;
+        return false;
+    }
+
+    // Written out: the library's own takes an object, and a key that is a value would be boxed for it.
+    private static void ThrowIfNull(TKey key)
+    {
+        if (!typeof(TKey).IsValueType && key is null)
+        {
+            throw new ArgumentNullException(nameof(key));
+        }
+    }
+
     private bool Drop(TKey key, Leaving why)
     {
-        if (!_entries.TryRemove(key, out CacheNode<TKey, TValue>? node))
+        ThrowIfNull(key);
+        if (_table.Find(key, _table.HashOf(key)) is not { } node)
         {
             return false;
         }
 
-        bool isOurs;
-        bool wasLinked;
         lock (_gate)
         {
-            isOurs = node.Place != CachePlace.Gone;
-            wasLinked = _fifo.Remove(node);
+            if (node.Place == CachePlace.Gone)
+            {
+                return false;
+            }
+
+            _fifo.Remove(node);
+            _table.Remove(node);
         }
 
-        if (isOurs)
-        {
-            Discard(node.Value);
-            Interlocked.Increment(ref _left[(int)why]);
-        }
-
-        // One that was still arriving is returned by who brings it.
-        if (wasLinked)
-        {
-            _lease.Shrink(node.Bytes);
-        }
-
-        return isOurs;
+        Finish(node, why);
+        _lease.Shrink(node.Bytes);
+        return true;
     }
 
     private void Empty(Leaving why)
@@ -200,7 +214,7 @@ public sealed partial class ChargedCache<TKey, TValue> : IDisposable
         long freed;
         lock (_gate)
         {
-            all = _fifo.Evict(long.MaxValue, out freed);
+            all = EvictLocked(long.MaxValue, out freed);
             _fifo.Forget();
         }
 
@@ -208,7 +222,20 @@ public sealed partial class ChargedCache<TKey, TValue> : IDisposable
         _lease.Shrink(freed);
     }
 
-    // The second half of an eviction: out of the dictionary, and disposed. The bytes are the caller's to return.
+    // Entries of at least so many bytes, out of the queues and the table: a chain for Finish. What they took is still
+    // charged.
+    private CacheNode? EvictLocked(long bytes, out long freed)
+    {
+        CacheNode? evicted = _fifo.Evict(bytes, out freed);
+        for (CacheNode? node = evicted; node is not null; node = node.Newer)
+        {
+            _table.Remove((CacheNode<TKey, TValue>)node);
+        }
+
+        return evicted;
+    }
+
+    // What has been taken out is disposed, under no lock. The bytes are the caller's to return.
     private void Finish(CacheNode? chain, Leaving why)
     {
         long count = 0;
@@ -216,7 +243,6 @@ public sealed partial class ChargedCache<TKey, TValue> : IDisposable
         {
             chain = node.Newer;
             node.Newer = null;
-            _entries.TryRemove(new KeyValuePair<TKey, CacheNode<TKey, TValue>>(node.Key, node));
             Discard(node.Value);
             count++;
         }
@@ -255,7 +281,7 @@ public sealed partial class ChargedCache<TKey, TValue> : IDisposable
         long freed;
         lock (_gate)
         {
-            evicted = _fifo.Evict(request.Bytes, out freed);
+            evicted = EvictLocked(request.Bytes, out freed);
         }
 
         Finish(evicted, Leaving.Reclaim);

@@ -34,44 +34,27 @@ internal sealed class NodeQueue(CachePlace place)
     // The caller says what becomes of its place.
     internal void Remove(CacheNode node)
     {
-        Relink(node, node.Older, node.Newer);
-        node.Older = null;
-        node.Newer = null;
-        Bytes -= node.Bytes;
-        Count--;
-    }
-
-    // The new one stands where the old one stood.
-    internal void Replace(CacheNode old, CacheNode fresh)
-    {
-        fresh.Place = place;
-        fresh.Older = old.Older;
-        fresh.Newer = old.Newer;
-        Relink(old, fresh, fresh);
-        old.Older = null;
-        old.Newer = null;
-        Bytes += fresh.Bytes - old.Bytes;
-    }
-
-    // Whoever pointed to the node points past it, or to what stands in for it.
-    private void Relink(CacheNode node, CacheNode? toOlder, CacheNode? toNewer)
-    {
         if (node.Newer is null)
         {
-            _newest = toOlder;
+            _newest = node.Older;
         }
         else
         {
-            node.Newer.Older = toOlder;
+            node.Newer.Older = node.Older;
         }
 
         if (node.Older is null)
         {
-            Oldest = toNewer;
+            Oldest = node.Newer;
         }
         else
         {
-            node.Older.Newer = toNewer;
+            node.Older.Newer = node.Newer;
         }
+
+        node.Older = null;
+        node.Newer = null;
+        Bytes -= node.Bytes;
+        Count--;
     }
 }

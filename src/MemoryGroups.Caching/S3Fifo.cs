@@ -10,8 +10,7 @@
 // nothing. The paper's cache has one size; this one is as large as its group lets it be, so the shares are those of
 // what is there now, and a cache that is shrunk keeps its proportions.
 //
-// Must stay true: a node's place says which queue it is in; Bytes counts what is linked, Reserved what is paid for or
-// about to be and not linked yet. All of it under the cache's gate.
+// Must stay true: a node's place says which queue it is in. All of it under the cache's gate.
 namespace MemoryGroups.Caching;
 
 internal sealed class S3Fifo
@@ -22,41 +21,20 @@ internal sealed class S3Fifo
 
     internal long Bytes => _small.Bytes + _main.Bytes;
 
-    internal long Reserved { get; private set; }
-
     internal int Count => _small.Count + _main.Count;
 
     internal int Ghosts => _ghosts.Count;
 
     internal long MainBytes => _main.Bytes;
 
-    internal void Reserve(long bytes) => Reserved += bytes;
+    internal void Add(CacheNode node, bool isProven) =>
+        (_ghosts.TryRemove(node.Hash) || isProven ? _main : _small).Add(node);
 
-    internal void Unreserve(long bytes) => Reserved -= bytes;
-
-    internal void Add(CacheNode node) => (_ghosts.TryRemove(node.Hash) ? _main : _small).Add(node);
-
-    // What is written again counts as hit once more.
-    internal void Replace(CacheNode old, CacheNode fresh)
+    internal void Remove(CacheNode node)
     {
-        QueueOf(old).Replace(old, fresh);
-        fresh.Hits = old.Hits;
-        fresh.Touch();
-        old.Place = CachePlace.Gone;
-    }
-
-    // True when it was in a queue: the caller returns its bytes.
-    internal bool Remove(CacheNode node)
-    {
-        bool isLinked = node.Place is CachePlace.Small or CachePlace.Main;
-        if (isLinked)
-        {
-            QueueOf(node).Remove(node);
-            _ghosts.TrimTo(MostGhosts);
-        }
-
+        QueueOf(node).Remove(node);
         node.Place = CachePlace.Gone;
-        return isLinked;
+        _ghosts.TrimTo(MostGhosts);
     }
 
     // Takes out entries of at least so many bytes, or all there are: a chain, linked by Newer, the first one evicted
