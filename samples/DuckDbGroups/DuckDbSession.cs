@@ -17,7 +17,8 @@ namespace DuckDbGroups;
 /// <para>
 /// What the engine may use is what is charged: never less. A query that needs more than its group has spills, if it
 /// may, else it asks for memory like any charge (reclaim, OOM protocol, wait) and is run again. Killing a query
-/// interrupts it; killing the session, which is possible when it holds more than <see cref="KillableFromBytes"/>, closes it. What
+/// interrupts it; killing the session, which is possible when it holds more than <see cref="KillableFromBytes"/>,
+/// closes it. What
 /// the engine takes outside its buffer pool (its program, catalogs, a few megabytes) is not charged.
 /// </para>
 /// <para>Thread safety: all members may be used from any thread; one query runs at a time.</para>

@@ -39,7 +39,7 @@ internal static class DemoCommand
             DemoOptions.Parse(
                     parsed.GetValue(budget), parsed.GetValue(seconds), parsed.GetValue(seed), parsed.GetValue(engine))
                 .With(parsed.GetValue(cache), parsed.GetValue(json), parsed.GetValue(governedOnly))
-                with { Throughput = parsed.GetValue(throughput) },
+                .AsThroughput(parsed.GetValue(throughput)),
             DemoScreen.ForThisTerminal(clock),
             clock));
         return command;

@@ -83,7 +83,8 @@ internal static class DemoJson
 }
 
 internal sealed record VerdictJson(
-    bool Pass, int Seed, string Engine, long BudgetBytes, double PhaseSeconds, IReadOnlyList<RuleJson> Rules, PhasesJson Phases);
+    bool Pass, int Seed, string Engine, long BudgetBytes, double PhaseSeconds, IReadOnlyList<RuleJson> Rules,
+    PhasesJson Phases);
 
 internal sealed record RuleJson(string Name, bool Held, string Found);
 

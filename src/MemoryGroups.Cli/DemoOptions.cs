@@ -61,6 +61,8 @@ internal sealed record DemoOptions
         GovernedOnly = governedOnly,
     };
 
+    internal DemoOptions AsThroughput(bool throughput) => this with { Throughput = throughput };
+
     // What a phase needs of it, in the words of its own command line.
     internal string[] ToArguments() =>
     [

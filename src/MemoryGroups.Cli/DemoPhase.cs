@@ -135,7 +135,8 @@ internal sealed class DemoPhase
         Environment.Exit(1);
     }
 
-    private void AddLoad(TenantProfile tenant, SessionPool small, SessionPool? big, QueryCache cache, MemoryMember? requests)
+    private void AddLoad(
+        TenantProfile tenant, SessionPool small, SessionPool? big, QueryCache cache, MemoryMember? requests)
     {
         _pools.Add(small);
         if (big is not null) _pools.Add(big);

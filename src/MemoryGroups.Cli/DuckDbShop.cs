@@ -20,7 +20,8 @@ internal static class DuckDbShop
         [
             $"""
             CREATE TABLE customers AS SELECT i AS id,
-                {Words}[1 + i * 7 % 8] || ' ' || {Words}[1 + i // 8 % 8] || ' ' || i AS name, [{regions}][1 + (i * 31 + {salt}) % {DemoData.Regions.Length}] AS region,
+                {Words}[1 + i * 7 % 8] || ' ' || {Words}[1 + i // 8 % 8] || ' ' || i AS name,
+                [{regions}][1 + (i * 31 + {salt}) % {DemoData.Regions.Length}] AS region,
                 (i * 7919 + {salt}) % {DemoData.Days} AS since_day
             FROM range(1, {size.Customers + 1}) t(i)
             """,

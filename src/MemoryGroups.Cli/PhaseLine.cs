@@ -34,8 +34,8 @@ internal sealed record TenantCounts(string Name, QueryCounts Small, QueryCounts 
 internal sealed record TreeRow(
     string Name, int Depth, long UsageBytes, long PeakBytes, long? LimitBytes, long LowBytes);
 
-// What the process uses, three ways at one moment: measured, of that declared (charged) and not, and, beside those, what
-// the tenants' requests have allocated on the managed heap since the start, most of which is long gone.
+// What the process uses, three ways at one moment: measured, of that declared (charged) and not, and, beside those,
+// what the tenants' requests have allocated on the managed heap since the start, most of which is long gone.
 internal sealed record MemoryShares(
     long MeasuredBytes, long DeclaredBytes, long UnattributedBytes, long MeteredBytes);
 

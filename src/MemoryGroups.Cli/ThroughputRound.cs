@@ -2,8 +2,8 @@
 // they can, plain or governed with far more memory than they need. One process for each round, because SQLite's
 // allocator is chosen once in a process.
 //
-// Must stay true: the same seed gives both kinds of round the same queries in the same order; nothing is measured before
-// each connection has warmed up.
+// Must stay true: the same seed gives both kinds of round the same queries in the same order; nothing is measured
+// before each connection has warmed up.
 
 using System.Globalization;
 

@@ -58,7 +58,8 @@ public sealed class DemoDataTests
         using var folder = new TemporaryFolder();
         var told = new List<string>();
         string made = Open(folder.Path, told).Folder;
-        using (FileStream file = File.OpenWrite(DemoData.PathOf(made, "beta", DemoEngine.Sqlite))) file.SetLength(file.Length / 2);
+        using (FileStream file = File.OpenWrite(DemoData.PathOf(made, "beta", DemoEngine.Sqlite)))
+            file.SetLength(file.Length / 2);
 
         Open(folder.Path, told);
 
@@ -73,7 +74,8 @@ public sealed class DemoDataTests
         using var cancelled = new CancellationTokenSource();
         cancelled.Cancel();
 
-        Assert.ThrowsAny<OperationCanceledException>(() => DemoData.Open(folder.Path, DemoEngine.Sqlite, Few, _ => { }, cancelled.Token));
+        Assert.ThrowsAny<OperationCanceledException>(
+            () => DemoData.Open(folder.Path, DemoEngine.Sqlite, Few, _ => { }, cancelled.Token));
 
         Assert.Empty(Directory.EnumerateFileSystemEntries(folder.Path));
     }
