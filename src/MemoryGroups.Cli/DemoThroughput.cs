@@ -1,8 +1,8 @@
 // `memgroups demo --throughput`: what governing costs when there is enough memory, as a ratio of throughputs.
 //
 // Rounds alternate, and which kind comes first changes with each pair, so that neither a machine that slows down nor
-// one that warms up favours a kind. Each pair gives one ratio; the median of them is the result. It is judged by processor
-// time: time on the clock is shown too, but on a machine that does other things it measures those.
+// one that warms up favours a kind. Each pair gives one ratio; the median of them is the result. It is judged by
+// processor time: time on the clock is shown too, but on a machine that does other things it measures those.
 
 using System.Diagnostics;
 
