@@ -19,6 +19,7 @@ public sealed class ChargedArrayPool<T> : ArrayPool<T>, IDisposable
     // The header and the length of an array.
     private const int Overhead = 24;
 
+    private readonly ArrayPool<T> _arrays;
     private readonly MemoryCharge _charge;
 
     /// <summary>Makes a pool.</summary>
@@ -26,8 +27,15 @@ public sealed class ChargedArrayPool<T> : ArrayPool<T>, IDisposable
     /// <exception cref="ArgumentNullException"><paramref name="member"/> is null.</exception>
     /// <exception cref="ObjectDisposedException">The member has exited.</exception>
     public ChargedArrayPool(MemoryMember member)
+        : this(member, Shared)
+    {
+    }
+
+    // Over a pool that rounds in another way than the shared one does today.
+    internal ChargedArrayPool(MemoryMember member, ArrayPool<T> arrays)
     {
         ArgumentNullException.ThrowIfNull(member);
+        _arrays = arrays;
         _charge = member.Lease(0);
     }
 
@@ -80,14 +88,9 @@ public sealed class ChargedArrayPool<T> : ArrayPool<T>, IDisposable
     /// <exception cref="ArgumentException">The array cannot be of this pool; nothing was uncharged.</exception>
     public override void Return(T[] array, bool clearArray = false)
     {
-        ArgumentNullException.ThrowIfNull(array);
-
-        // It checks the length; first, so that what it refuses uncharges nothing.
-        Shared.Return(array, clearArray);
-        if (array.Length > 0)
-        {
-            _charge.Shrink(BytesOf(array.Length));
-        }
+        // It checks the array; first, so that what it refuses uncharges nothing.
+        _arrays.Return(array, clearArray);
+        _charge.Shrink(BytesOf(array.Length));
     }
 
     /// <summary>Ends the charge of everything that is out; returning an array later is harmless.</summary>
@@ -98,7 +101,7 @@ public sealed class ChargedArrayPool<T> : ArrayPool<T>, IDisposable
         T[] array;
         try
         {
-            array = Shared.Rent(minimumLength);
+            array = _arrays.Rent(minimumLength);
         }
         catch (OutOfMemoryException)
         {
@@ -106,7 +109,7 @@ public sealed class ChargedArrayPool<T> : ArrayPool<T>, IDisposable
             throw;
         }
 
-        long given = array.Length == 0 ? 0 : BytesOf(array.Length);
+        long given = BytesOf(array.Length);
         if (given != expected)
         {
             Settle(array, given - expected);
@@ -115,7 +118,7 @@ public sealed class ChargedArrayPool<T> : ArrayPool<T>, IDisposable
         return array;
     }
 
-    // The shared pool gave another length than it says it does.
+    // The pool gave another length than was foreseen.
     private void Settle(T[] array, long more)
     {
         if (more < 0)

@@ -18,7 +18,6 @@ public sealed class ChargedMemoryPool : MemoryPool<byte>
     private const long DefaultPause = 64 * 1024;
 
     private readonly ChargedArrayPool<byte> _arrays;
-    private bool _disposed;
 
     /// <summary>Makes a pool.</summary>
     /// <param name="member">Who is charged.</param>
@@ -46,7 +45,6 @@ public sealed class ChargedMemoryPool : MemoryPool<byte>
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(minBufferSize, -1);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(minBufferSize, MaxBufferSize);
-        ObjectDisposedException.ThrowIf(Volatile.Read(ref _disposed), this);
         return new Rented(this, _arrays.Rent(minBufferSize < 0 ? DefaultSize : minBufferSize));
     }
 
@@ -77,11 +75,7 @@ public sealed class ChargedMemoryPool : MemoryPool<byte>
     }
 
     /// <inheritdoc/>
-    protected override void Dispose(bool disposing)
-    {
-        Volatile.Write(ref _disposed, true);
-        _arrays.Dispose();
-    }
+    protected override void Dispose(bool disposing) => _arrays.Dispose();
 
     private sealed class Rented(ChargedMemoryPool pool, byte[] array) : IMemoryOwner<byte>
     {

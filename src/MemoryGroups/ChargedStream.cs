@@ -277,16 +277,13 @@ public sealed class ChargedStream(MemoryMember member) : Stream
         _clean = Math.Max(_clean, _position);
     }
 
-    // What was cut off before may lie there.
+    // What was cut off before may lie there: in the chunk of the end only, because a cut drops all chunks after that.
     private void Clear(long from, long to)
     {
         to = Math.Min(to, _clean);
-        while (from < to)
+        if (from < to)
         {
-            Span<byte> rest = _chunks.SpanAt(from);
-            int part = (int)Math.Min(rest.Length, to - from);
-            rest[..part].Clear();
-            from += part;
+            _chunks.SpanAt(from)[..(int)(to - from)].Clear();
         }
     }
 }

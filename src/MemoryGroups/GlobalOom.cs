@@ -16,25 +16,18 @@ internal static class GlobalOom
     internal readonly record struct Result(bool Granted, bool GateRefused, OomVerdict Verdict);
 
     // All six conditions of the gate (S001-4). A NoReclaim request passes: the asker may be dying and need the reserve.
-    internal static string? RefusedByGate(OomRequest request)
-    {
-        MemoryRoot root = request.Root;
-        return request switch
-        {
-            { Asker.IsDumping: true } => "the member is being dumped",
-            _ when request.Bytes > root.CostlyChargeBytes => "the request is costly (CostlyChargeBytes)",
-            _ when request.Has(ChargeFlags.RetryMayFail) => "the request has a fallback (RetryMayFail)",
-            _ when request.Has(ChargeFlags.Confined) => "the request is confined to one kind of memory (Confined)",
-            _ when root.StorageSuspended => "storage is suspended (MemoryRoot.StorageSuspended)",
-            _ when request.Has(ChargeFlags.NoWait) => "the request may not wait (NoWait)",
-            _ => null,
-        };
-    }
+    private static bool IsRefusedByGate(OomRequest request) =>
+        request is { Asker.IsDumping: true }
+        || request.Bytes > request.Root.CostlyChargeBytes
+        || request.Has(ChargeFlags.RetryMayFail)
+        || request.Has(ChargeFlags.Confined)
+        || request.Root.StorageSuspended
+        || request.Has(ChargeFlags.NoWait);
 
     internal static async ValueTask<Result> RunAsync(OomRequest request, MemberBooks books, bool trustChain)
     {
         MemoryRoot root = request.Root;
-        bool allowed = RefusedByGate(request) is null;
+        bool allowed = !IsRefusedByGate(request);
         long freed = 0;
         if (allowed && TryRelieve(request))
         {

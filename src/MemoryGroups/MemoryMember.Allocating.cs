@@ -25,7 +25,7 @@ public readonly record struct MemoryBufferOptions
         get
         {
             int alignment = Alignment == 0 ? 16 : Alignment;
-            return alignment is > 0 and <= LargestAlignment && int.IsPow2(alignment)
+            return alignment <= LargestAlignment && int.IsPow2(alignment)
                 ? alignment
                 : throw new ArgumentOutOfRangeException(
                     nameof(Alignment), Alignment, $"The alignment must be a power of two up to {LargestAlignment}.");
@@ -169,7 +169,8 @@ public sealed partial class MemoryMember
         }
         catch (OomKilledException)
         {
-            fresh.Close();
+            // Whoever comes next is told the same.
+            fresh.TryFree();
             throw;
         }
 

@@ -131,7 +131,6 @@ public sealed record OomReport
     /// <exception cref="FormatException">The text is not a report.</exception>
     public static OomReport FromJson(string json)
     {
-        ArgumentNullException.ThrowIfNull(json);
         try
         {
             return JsonSerializer.Deserialize(json, OomReportJson.Default.OomReport)

@@ -25,7 +25,8 @@ internal sealed class ScoreTable
     // With a quarter of the range there is room for the largest adjustment on both sides.
     internal const long Always = 1L << 62;
 
-    // What a member needs before the table has a million of them is small, and a block is never copied.
+    // What a member needs before the table has a million of them is small, and a block is never copied. Powers of two,
+    // none smaller than the widest vector: a block is made of whole vectors.
     private const int SmallestBlock = 16;
     private const int LargestBlock = 4096;
 
@@ -142,8 +143,7 @@ internal sealed class ScoreBlock
         var limit = new Vector<long>(ceiling);
         var never = new Vector<long>(ScoreTable.Never);
         Vector<long> found = never;
-        int at = 0;
-        for (; at <= Size - Vector<int>.Count; at += Vector<int>.Count)
+        for (int at = 0; at < Size; at += Vector<int>.Count)
         {
             (Vector<long> low, Vector<long> high) = ScoresFrom(at, thousandth);
             low = Vector.ConditionalSelect(Vector.LessThan(low, limit), low, never);
@@ -154,12 +154,6 @@ internal sealed class ScoreBlock
         for (int lane = 0; lane < Vector<long>.Count; lane++)
         {
             highest = Math.Max(highest, found[lane]);
-        }
-
-        for (; at < Size; at++)
-        {
-            long score = ScoreAt(at, thousandth);
-            highest = score < ceiling ? Math.Max(highest, score) : highest;
         }
 
         return highest;

@@ -1,9 +1,11 @@
 // Leaks, double disposes and writes after Dispose: found, counted, told with who did it, and never thrown.
 
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
 
 namespace MemoryGroups.Tests;
 
+[Collection("buffers")]
 public sealed class BufferFaultTests
 {
     [Fact]
@@ -119,6 +121,97 @@ public sealed class BufferFaultTests
         Assert.Equal(0, root.UsageLower);
     }
 
+    [Fact]
+    public void Latest_faults_are_the_newest_sixteen_the_oldest_first()
+    {
+        using var world = new World(configure: static options => options with { CheckBuffers = true });
+        MemoryMember member = world.Root.CreateMember("query");
+
+        for (int bytes = 1; bytes <= 20; bytes++)
+        {
+            MemoryBuffer buffer = member.Allocate(bytes);
+            buffer.Dispose();
+            buffer.Dispose();
+        }
+
+        IReadOnlyList<string> latest = world.Root.BufferFaults.Latest;
+        Assert.Equal(16, latest.Count);
+        Assert.StartsWith(
+            "a buffer was disposed twice: 5 bytes of 'root/query', rented\n", latest[0], StringComparison.Ordinal);
+        Assert.StartsWith("a buffer was disposed twice: 20 bytes", latest[15], StringComparison.Ordinal);
+        Assert.Contains("BufferFaultTests.cs", latest[0], StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Fault_is_written_to_the_trace_listeners_later()
+    {
+        using var world = new World(configure: static options => options with { Name = "traced", CheckBuffers = true });
+        MemoryBuffer buffer = world.Root.CreateMember("query").Allocate(100);
+        using var listener = new Listener();
+        Trace.Listeners.Add(listener);
+        try
+        {
+            buffer.Dispose();
+            buffer.Dispose();
+            Assert.DoesNotContain("traced/query", listener.Text, StringComparison.Ordinal);
+            world.Run();
+        }
+        finally
+        {
+            Trace.Listeners.Remove(listener);
+        }
+
+        Assert.Contains(
+            "MemoryGroups: a buffer was disposed twice: 100 bytes of 'traced/query'",
+            listener.Text,
+            StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Unchecked_buffers_may_be_disposed_twice_and_their_leaks_say_how_to_learn_more()
+    {
+        using var root = new MemoryRoot();
+        MemoryMember member = root.CreateMember("query");
+        MemoryBuffer buffer = member.Allocate(100);
+        buffer.Dispose();
+        buffer.Dispose();
+        Leak(member, 100);
+
+        Collect();
+
+        Assert.Equal(0, root.BufferFaults.DoubleDisposes);
+        Assert.Equal(
+            "a buffer was leaked, 112 bytes went back: 100 bytes of 'root/query' "
+            + "(MemoryRootOptions.CheckBuffers tells who rented it)",
+            Assert.Single(root.BufferFaults.Latest));
+    }
+
+    // A megabyte is held back, exactly that much as well; what goes beyond lets the oldest go.
+    [Theory]
+    [InlineData(1 << 20, 0, 1)]
+    [InlineData(600_000, 0, 1)]
+    [InlineData((1 << 20) + 1, 0, 0)]
+    public void Held_memory_is_bounded_by_a_megabyte_and_checked_when_it_leaves(int bytes, int before, int after)
+    {
+        using var world = new World(configure: static options => options with { CheckBuffers = true });
+        MemoryMember member = world.Root.CreateMember("query");
+        BufferFaults faults = world.Root.BufferFaults;
+        MemoryBuffer buffer = member.Allocate(bytes);
+        Span<byte> kept = buffer.GetSpan();
+        buffer.Dispose();
+        Assert.Equal(bytes <= 1 << 20, ResidentPages.BytesOf(buffer) > 0);
+        if (after > 0)
+        {
+            kept[0] = 1;
+        }
+
+        Assert.Equal(before, faults.WritesAfterDispose);
+        member.Allocate(bytes).Dispose();
+        Assert.Equal((after, 0), (faults.WritesAfterDispose, ResidentPages.BytesOf(buffer)));
+        member.Allocate(bytes).Dispose();
+        Assert.Equal(after, faults.WritesAfterDispose);
+    }
+
     // Of its own frame, so that nothing keeps the buffer.
     [MethodImpl(MethodImplOptions.NoInlining)]
     private static void Leak(MemoryMember member, int bytes) => member.Allocate(bytes).GetSpan()[0] = 1;
@@ -127,5 +220,31 @@ public sealed class BufferFaultTests
     {
         GC.Collect();
         GC.WaitForPendingFinalizers();
+    }
+
+    private sealed class Listener : TraceListener
+    {
+        private readonly System.Text.StringBuilder _text = new();
+
+        public string Text
+        {
+            get
+            {
+                lock (_text)
+                {
+                    return _text.ToString();
+                }
+            }
+        }
+
+        public override void Write(string? message) => WriteLine(message);
+
+        public override void WriteLine(string? message)
+        {
+            lock (_text)
+            {
+                _text.AppendLine(message);
+            }
+        }
     }
 }

@@ -137,6 +137,87 @@ public sealed class ChargedPoolTests
     }
 
     [Fact]
+    public void Memory_of_no_bytes_is_none_and_a_disposed_pool_charges_nothing_for_what_is_out()
+    {
+        using var world = new World();
+        MemoryMember member = world.Root.CreateMember("query");
+        var pool = new ChargedMemoryPool(member);
+        using IMemoryOwner<byte> none = pool.Rent(0);
+        Assert.Equal((0, 0), (none.Memory.Length, member.Usage));
+        using IMemoryOwner<byte> some = pool.Rent(1000);
+        Assert.Equal(1024 + 24, pool.RentedBytes);
+
+        pool.Dispose();
+
+        Assert.Equal((0, 0), (pool.RentedBytes, member.Usage));
+        Assert.Throws<ObjectDisposedException>(() => pool.Rent(0));
+    }
+
+    // One charge, of what the shared pool is going to give.
+    [Theory]
+    [InlineData(1, 16)]
+    [InlineData(16, 16)]
+    [InlineData(17, 32)]
+    [InlineData(1 << 30, 1 << 30)]
+    [InlineData((1 << 30) + 1, (1 << 30) + 1)]
+    [InlineData(int.MaxValue, int.MaxValue)]
+    public void Array_is_charged_before_it_is_made_and_as_large_as_the_pool_rounds(int length, long foreseen)
+    {
+        using var world = new World();
+        MemoryGroup group = world.Root.CreateGroup("tenant", new MemoryGroupOptions { BatchBytes = 1 });
+        var arrays = new OddPool(static _ => []);
+        using var pool = new ChargedArrayPool<byte>(group.CreateMember("query"), arrays);
+
+        pool.Rent(length);
+
+        Assert.Equal((foreseen + 24, 0), (group.PeakUsage, group.Usage));
+    }
+
+    [Theory]
+    [InlineData(5)]
+    [InlineData(16)]
+    [InlineData(100)]
+    public void Array_that_is_longer_or_shorter_than_foreseen_is_charged_as_it_is(int given)
+    {
+        using var world = new World();
+        MemoryMember member = world.Root.CreateMember("query");
+        using var pool = new ChargedArrayPool<byte>(member, new OddPool(_ => new byte[given]));
+
+        byte[] array = pool.Rent(5);
+
+        Assert.Equal(given + 24, member.Usage);
+        pool.Return(array);
+        Assert.Equal(0, member.Usage);
+    }
+
+    [Fact]
+    public void Array_that_is_longer_than_fits_goes_back_and_leaves_nothing_charged()
+    {
+        using var world = new World();
+        MemoryMember member = world.Root
+            .CreateGroup("tenant", new MemoryGroupOptions { Max = 100 }).CreateMember("query");
+        var arrays = new OddPool(static _ => new byte[1000]);
+        using var pool = new ChargedArrayPool<byte>(member, arrays);
+
+        Assert.Throws<MemoryLimitExceededException>(() => pool.Rent(5));
+
+        Assert.Equal((0, 1), (member.Usage, arrays.Returned));
+    }
+
+    [Fact]
+    public void Array_that_the_process_cannot_give_leaves_nothing_charged()
+    {
+        using var world = new World();
+        MemoryMember member = world.Root.CreateMember("query");
+        using var pool = new ChargedArrayPool<byte>(
+            member, new OddPool(static _ => throw new InsufficientMemoryException()));
+
+        Assert.Throws<InsufficientMemoryException>(() => pool.Rent(5));
+
+        Assert.Equal(0, member.Usage);
+    }
+
+    [Fact]
     public void Pool_of_a_member_that_has_exited_is_refused()
     {
         using var world = new World();
@@ -145,5 +226,14 @@ public sealed class ChargedPoolTests
         member.Dispose();
 
         Assert.Throws<ObjectDisposedException>(() => pool.Rent(1));
+    }
+
+    private sealed class OddPool(Func<int, byte[]> rent) : ArrayPool<byte>
+    {
+        public int Returned { get; private set; }
+
+        public override byte[] Rent(int minimumLength) => rent(minimumLength);
+
+        public override void Return(byte[] array, bool clearArray = false) => Returned++;
     }
 }

@@ -4,6 +4,7 @@ using System.Buffers;
 
 namespace MemoryGroups.Tests;
 
+[Collection("buffers")]
 public sealed class ChargedStreamTests
 {
     [Theory]

@@ -2,6 +2,7 @@
 
 namespace MemoryGroups.Tests;
 
+[Collection("buffers")]
 public sealed class MemoryBufferRaceTests
 {
     [Theory]

@@ -2,6 +2,7 @@
 
 namespace MemoryGroups.Tests;
 
+[Collection("buffers")]
 public sealed class MemoryBufferReapTests
 {
     private const int Large = 8 << 20;

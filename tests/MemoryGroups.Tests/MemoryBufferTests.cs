@@ -2,6 +2,7 @@
 
 namespace MemoryGroups.Tests;
 
+[Collection("buffers")]
 public sealed class MemoryBufferTests
 {
     private const int Huge = 2 << 20;
@@ -13,6 +14,7 @@ public sealed class MemoryBufferTests
     [InlineData(1000, 1024)]
     [InlineData(32 * 1024, 32 * 1024)]
     [InlineData((32 * 1024) + 1, 36 * 1024)]
+    [InlineData(36 * 1024, 36 * 1024)]
     [InlineData(5_000_000, 5_001_216)]
     public void Buffer_of_any_size_charges_what_is_really_given(long bytes, long given)
     {
