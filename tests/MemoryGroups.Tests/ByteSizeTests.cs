@@ -12,6 +12,7 @@ public sealed class ByteSizeTests
     [InlineData("1", 1)]
     [InlineData("007", 7)]
     [InlineData("12B", 12)]
+    [InlineData("12b", 12)]
     [InlineData("64k", 64 * 1024)]
     [InlineData("64K", 64 * 1024)]
     [InlineData("64kB", 64 * 1024)]

@@ -21,6 +21,13 @@ public sealed class HighThrottleTests
         Assert.InRange(
             HighThrottle.DelayMilliseconds(usageMiB * M, 100 * M, pages * 4096), milliseconds - 1, milliseconds + 1);
 
+    [Theory]
+    [InlineData(41, 0)]
+    [InlineData(45, 0)]
+    [InlineData(46, 11)]
+    public void Pause_of_ten_milliseconds_is_not_worth_it(long bytes, long milliseconds) =>
+        Assert.Equal(milliseconds, HighThrottle.DelayMilliseconds(2 << 20, 1 << 20, bytes));
+
     [Fact]
     public void High_of_zero_and_huge_usage_do_not_overflow() =>
         Assert.Equal(2000, HighThrottle.DelayMilliseconds(long.MaxValue, 0, MemoryMember.MaxChargeBytes));

@@ -35,6 +35,41 @@ public sealed class VictimSearchTests
         Assert.True(found > Steps, $"only {found} comparisons found anybody");
     }
 
+    // Where nobody is without an adjustment no bound alone tells the order.
+    [Fact]
+    public void Adjustments_count_in_a_block_of_which_every_member_has_one()
+    {
+        using var world = new World(1L << 40);
+        MemoryMember large = world.Root.CreateMember("large", new MemoryMemberOptions { OomScoreAdjustment = 1 });
+        MemoryMember adjusted = world.Root.CreateMember(
+            "adjusted", new MemoryMemberOptions { OomScoreAdjustment = 500 });
+        large.Charge(1000);
+        adjusted.Charge(900);
+
+        Assert.Same(adjusted, VictimSearch.WorstByScan(world.Root, 1_000_000)?.Member);
+        Assert.Same(adjusted, VictimSearch.WorstByWalk(world.Root, 1_000_000)?.Member);
+    }
+
+    [Fact]
+    public void Of_equals_in_different_groups_the_later_in_a_walk_level_by_level_is_found()
+    {
+        using var world = new World(1L << 40);
+        MemoryGroup first = world.Root.CreateGroup("first");
+        MemoryGroup second = world.Root.CreateGroup("second");
+        MemoryMember deep = second.CreateGroup("deep").CreateMember("m");
+        MemoryMember alsoDeep = first.CreateGroup("deep").CreateMember("m");
+        MemoryMember early = first.CreateMember("early");
+        MemoryMember late = first.CreateMember("late");
+        MemoryMember beside = second.CreateMember("m");
+
+        foreach (MemoryMember next in (MemoryMember[])[early, late, beside, alsoDeep, deep])
+        {
+            next.Charge(1000);
+            Assert.Same(next, VictimSearch.WorstByWalk(world.Root, 1000)?.Member);
+            Assert.Same(next, VictimSearch.WorstByScan(world.Root, 1000)?.Member);
+        }
+    }
+
     // Every place shows what is true of its owner when all threads are done, whatever they did to one another's places.
     [Theory]
     [InlineData(1)]

@@ -101,7 +101,7 @@ internal sealed class World : IDisposable
         return running.GetAwaiter().GetResult();
     }
 
-    // Everything is back where it was: no bytes, no marks, no locks, no waiters, no reserve in use.
+    // Everything is back where it was: no bytes, no marks, no locks, no waiters, no reserve in use, no stock under way.
     public void AssertQuiet(long leftAtRoot = 0)
     {
         Assert.Equal(0, Root.WaitingCharges);
@@ -121,6 +121,9 @@ internal sealed class World : IDisposable
         }
 
         Root.Stocks.Drain(Root);
+        long mark = Root.Stocks.Moves.Mark;
+        Root.Stocks.Moves.SettledSince(ref mark);
+        Assert.False(Root.Stocks.Moves.SettledSince(ref mark), "stock is on its way, it says");
         foreach (MemoryGroup group in AllGroups())
         {
             long below = group.Children.Sum(child => child.Usage) + group.Members.Sum(member => member.Usage);
