@@ -83,7 +83,8 @@ public sealed class ArgumentCheckTests
             ("HandlerDeadline", new() { HandlerDeadline = TimeSpan.Zero }),
             ("HandlerDeadline", new() { HandlerDeadline = TooLong }),
             ("ReapDelay", new() { ReapDelay = TimeSpan.FromTicks(-1) }),
-            ("ReapDelay", new() { ReapDelay = TooLong })])
+            ("ReapDelay", new() { ReapDelay = TooLong }),
+            ("SamplePeriod", new() { SamplePeriod = TooLong, GaugeStaleAfter = TooLong * 2 })])
         {
             Assert.Throws<ArgumentOutOfRangeException>(name, () => new MemoryRoot(options));
         }

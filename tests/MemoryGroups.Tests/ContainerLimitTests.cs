@@ -87,6 +87,30 @@ public sealed class ContainerLimitTests : IDisposable
         Assert.Equal(5, found.ReadMeasured());
     }
 
+    // The mounted part is another one than ours: cutting its length off our path would end up in a third group.
+    [Fact]
+    public void Group_beside_what_is_mounted_is_looked_for_at_the_top_of_the_mount()
+    {
+        Write("proc/self/cgroup", "0::/xyz/sub\n");
+        Write("proc/self/mountinfo", "41 31 0:38 /abc /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
+        Group("sys/fs/cgroup", "123456", 5, "");
+        Group("sys/fs/cgroup/sub", "900000", 9, "");
+
+        ContainerLimit found = ContainerLimit.Find(_folder)!;
+
+        Assert.Equal((123_456, 5), (found.ReadLimit(), found.ReadMeasured()));
+    }
+
+    [Fact]
+    public void Line_that_ends_before_the_options_of_the_mount_is_passed_over()
+    {
+        Write("proc/self/cgroup", "0::/\n");
+        Write("proc/self/mountinfo", "40 31 0:37 / /elsewhere rw - cgroup2 cgroup2\n" + SecondMount + "\n");
+        Group("sys/fs/cgroup", "123456", 5, "");
+
+        Assert.Equal(123_456, ContainerLimit.Find(_folder)!.ReadLimit());
+    }
+
     [Theory]
     [InlineData("0::/\n", SecondMount)]
     [InlineData("3:cpu:/own\n", FirstMount)]

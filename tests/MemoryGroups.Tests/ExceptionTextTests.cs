@@ -205,4 +205,19 @@ public sealed class ExceptionTextTests
         Assert.Equal(2, root.BooksErrorCount);
         Assert.Equal("member 'root/m' was to uncharge -1 bytes, which nobody can have charged", root.FirstBooksError);
     }
+
+    [Fact]
+    public void Undeclared_bytes_are_named_by_a_refusal_of_the_root_and_of_no_other_group()
+    {
+        var process = new ScriptedProcess { Measured = 400 };
+        using World world = process.NewWorld();
+        MemoryGroup group = world.Root.CreateGroup("g", new MemoryGroupOptions { Max = 100 });
+        string Refusal(long bytes) => Assert.Throws<MemoryLimitExceededException>(
+            () => group.CreateMember("m").Charge(bytes)).Message;
+        Assert.Equal(400, world.Root.Unattributed.CountedBytes);
+
+        Assert.DoesNotContain("nobody declared", Refusal(101), StringComparison.Ordinal);
+        group.Max = 5000;
+        Assert.Contains("and 400 that nobody declared", Refusal(601), StringComparison.Ordinal);
+    }
 }

@@ -176,6 +176,23 @@ public sealed class ForceEmptyTests
         Assert.False(mover.IsExited);
     }
 
+    // It frees later than it answers, so its answer says nothing while the usage falls.
+    [Fact]
+    public void Reclaimer_that_denies_what_it_frees_is_asked_on()
+    {
+        using var world = new World();
+        MemoryGroup group = world.Root.CreateGroup("group");
+        MemoryMember member = group.CreateMember("member");
+        member.Charge(30);
+        group.AddReclaimer(new ScriptedReclaimer("modest", _ =>
+        {
+            member.Uncharge(10);
+            return 0;
+        }));
+
+        Assert.Equal(0, world.Await(group.ForceEmptyAsync()));
+    }
+
     [System.Runtime.CompilerServices.MethodImpl(System.Runtime.CompilerServices.MethodImplOptions.NoInlining)]
     private static WeakReference UseAndClose(World world, MemoryGroup parent, MemoryMember mover)
     {

@@ -89,6 +89,40 @@ public sealed class HighThrottleTests
         Assert.Equal(0, group.Events.Local.Oom);
     }
 
+    [Fact]
+    public void Write_of_high_takes_stock_back_even_when_nothing_is_above_it()
+    {
+        using var world = new World();
+        MemoryGroup group = world.Root.CreateGroup("group", new MemoryGroupOptions { Max = Stocked.AmpleLimit });
+        MemoryMember member = Stocked.Member(group);
+
+        group.High = Stocked.AmpleLimit / 2;
+
+        Assert.Equal(0, member.Books.Held);
+        Assert.Equal(member.Usage, group.Usage);
+    }
+
+    // A round that got nowhere counts only until one gets somewhere.
+    [Fact]
+    public void Reclaim_in_the_background_goes_on_for_as_long_as_the_usage_falls()
+    {
+        using var world = new World();
+        MemoryGroup group = world.Root.CreateGroup("group");
+        MemoryMember member = group.CreateMember("member");
+        member.Charge(300);
+        var cache = new ScriptedReclaimer("cache", _ =>
+        {
+            member.Uncharge(1);
+            return 1;
+        });
+        group.AddReclaimer(cache);
+
+        group.High = 100;
+        world.Run();
+
+        Assert.Equal((100, 200), (group.Usage, cache.Calls.Count));
+    }
+
     private static MemoryGroup Group(World world) =>
         world.Root.CreateGroup("g", new MemoryGroupOptions { High = 100 * M, BatchBytes = 1 });
 

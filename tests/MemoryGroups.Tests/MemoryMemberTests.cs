@@ -341,4 +341,36 @@ public sealed class MemoryMemberTests
         Assert.Equal(0, tenant.PeakUsage);
         Assert.Equal(0, tenant.RefusalCount);
     }
+
+    [Fact]
+    public void Who_outlives_the_victim_it_shares_its_memory_with_has_no_report_of_a_kill()
+    {
+        using var world = new World(1000);
+        MemoryMember victim = world.Root.CreateMember("victim");
+        MemoryMember spared = world.Root.CreateMember("spared", new MemoryMemberOptions
+        {
+            Space = victim.Space,
+            OomScoreAdjustment = MemoryMember.NeverKill,
+        });
+        victim.Charge(1000);
+
+        world.Charge(world.Root.CreateMember("asker"), 100);
+
+        Assert.Equal((true, false), (victim.IsKilled, spared.IsKilled));
+        Assert.NotNull(victim.KillReport);
+        Assert.Null(spared.KillReport);
+        victim.Dispose();
+        spared.Dispose();
+    }
+
+    [Fact]
+    public void Token_that_is_first_asked_for_after_the_kill_is_cancelled()
+    {
+        using var world = new World();
+        MemoryMember member = world.Root.CreateMember("member");
+
+        member.Kill("test");
+
+        Assert.True(member.Killed.IsCancellationRequested);
+    }
 }

@@ -172,6 +172,17 @@ public sealed class MeteringTests
     }
 
     [Fact]
+    public void What_was_allocated_before_the_root_was_made_is_none_of_its_unmetered_bytes()
+    {
+        long before = GC.GetTotalAllocatedBytes();
+        using var world = new World();
+
+        long unmetered = world.Root.UnmeteredBytes;
+
+        Assert.InRange(unmetered, 0, GC.GetTotalAllocatedBytes() - before);
+    }
+
+    [Fact]
     public void Metered_bytes_of_the_root_are_those_of_all_members_and_none_of_them_unmetered()
     {
         using var world = new World();

@@ -172,6 +172,22 @@ public sealed class OomKillTests
         world.AssertQuiet(leftAtRoot: 5000);
     }
 
+    [Fact]
+    public void Member_that_is_let_finish_twice_is_one_victim()
+    {
+        using var world = new World();
+        MemoryMember member = Filled(world.Root, "member", 100);
+        member.BeginExit();
+        var request = new OomRequest(world.Root, member, 10, ChargeFlags.None, TimeSpan.FromSeconds(1));
+        var kill = new OomKill(request, world.Root, "test");
+
+        kill.LetFinish(member);
+        kill.LetFinish(member);
+
+        Assert.Equal(1, world.Root.OomKiller.VictimsInFlight);
+        member.Dispose();
+    }
+
     private static MemoryMember Filled(MemoryGroup group, string name, long bytes, int adjustment = 0)
     {
         MemoryMember member = group.CreateMember(name, new MemoryMemberOptions { OomScoreAdjustment = adjustment });

@@ -251,6 +251,34 @@ public sealed class OomReportTests
         Assert.NotNull(world.Await(world.Root.OomKiller.KillNowAsync()));
     }
 
+    [Fact]
+    public void Usage_in_the_report_is_that_of_the_decision_whatever_is_returned_during_the_kill()
+    {
+        using var world = new World();
+        (MemoryMember hog, MemoryMember asker) = Full(world);
+        world.Once(ProbePoint.KillSent, () => asker.Uncharge(100));
+
+        world.Charge(asker, 200);
+
+        Assert.True(hog.IsKilled);
+        Assert.Equal(1000, Assert.Single(world.Root.Reports.Latest()).UsageBytes);
+    }
+
+    [Fact]
+    public void Step_that_was_tried_several_times_tells_the_most_that_was_asked_and_all_that_came()
+    {
+        using var world = new World();
+        var request = new OomRequest(world.Root, null, 10, ChargeFlags.None, TimeSpan.FromSeconds(1));
+
+        foreach (long asked in (long[])[10, 30, 20])
+        {
+            request.Note(new ReclaimStep("cache", asked, 5, "done"));
+        }
+
+        ReclaimStep step = Assert.Single(request.Tried);
+        Assert.Equal((30, 15, 3), (step.AskedBytes, step.GaveBytes, step.Times));
+    }
+
     private static (MemoryMember Hog, MemoryMember Asker) Full(World world)
     {
         MemoryGroup tenant = world.Root.CreateGroup("tenant", new MemoryGroupOptions { Max = 1000, Low = 5 });

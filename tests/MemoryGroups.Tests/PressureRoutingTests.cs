@@ -149,6 +149,41 @@ public sealed class PressureRoutingTests
     }
 
     // A -> B -> C with a signal on each; pressure is pressed into a group as its reclaim would.
+    [Fact]
+    public async Task Reader_that_waits_is_resumed_by_an_answer_and_by_despair()
+    {
+        using var world = new World();
+        MemoryGroup group = world.Root.CreateGroup("group");
+        var signal = new MemorySignal();
+        group.Pressure.Register(PressureLevel.Low, signal);
+
+        foreach (Action press in (Action[])[
+            () => group.Pressure.Account(PressureWindow.Bytes, 0), group.Pressure.Despair])
+        {
+            ValueTask<long> reading = signal.WaitAsync(TestContext.Current.CancellationToken);
+            Assert.False(reading.IsCompleted);
+            press();
+
+            Assert.Equal(1, world.PostedCount);
+            world.Run();
+            Assert.Equal(1, await reading);
+        }
+    }
+
+    [Fact]
+    public void Registration_that_is_disposed_hears_nothing_more_and_the_others_do()
+    {
+        using var tree = new Chain();
+        IDisposable first = tree.C.Pressure.Register(Medium, tree.OnC);
+        tree.C.Pressure.Register(Medium, tree.OnB);
+
+        first.Dispose();
+        first.Dispose();
+        tree.Press();
+
+        Assert.Equal((0, 1, 0), tree.Heard());
+    }
+
     private sealed class Chain : IDisposable
     {
         private readonly World _world = new();

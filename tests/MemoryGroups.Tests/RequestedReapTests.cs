@@ -179,6 +179,27 @@ public sealed class RequestedReapTests
         Assert.True(world.Root.CreateMember("late", new MemoryMemberOptions { Space = member.Space }).IsKilled);
     }
 
+    // Who gave up hears so, whatever became of the memory.
+    [Fact]
+    public void Reap_that_is_cancelled_while_it_frees_is_cancelled_and_has_freed()
+    {
+        using var world = new World();
+        using var source = new CancellationTokenSource();
+        MemoryMember member = world.Root.CreateMember("member");
+        member.Space.AddReapable(new FakeMemory(member.Lease(10), () =>
+        {
+            source.Cancel();
+            return true;
+        }));
+        member.Kill("test");
+
+        Task<ReapResult> reaping = member.ReapAsync(default, source.Token).AsTask();
+        world.Run();
+
+        Assert.True(reaping.IsCanceled);
+        Assert.Equal(0, member.Usage);
+    }
+
     private static (MemoryMember Hog, Pending Asking, FakeMemory Memory) Killed(World world)
     {
         MemoryGroup group = world.Root.CreateGroup("tenant", new MemoryGroupOptions { Max = 1000 });

@@ -68,6 +68,29 @@ public sealed class S001GlobalOomTests
         world.AssertQuiet(leftAtRoot: 1000);
     }
 
+    [Fact]
+    [Requirement("S001-3")]
+    public void Neither_policy_nor_handler_is_asked_about_a_request_that_the_gate_refuses()
+    {
+        using var world = new World(1000);
+        (MemoryMember _, MemoryMember asker) = Full(world);
+        int asked = 0;
+        world.Root.Oom.Policy = new ScriptedPolicy(_ =>
+        {
+            asked++;
+            return [];
+        });
+        world.Root.Oom.Handler = new ScriptedHandler((_, _) =>
+        {
+            asked++;
+            return ValueTask.FromResult(OomDecision.Freed);
+        });
+
+        world.Charge(asker, 200, ChargeFlags.RetryMayFail).Failed<MemoryLimitExceededException>();
+
+        Assert.Equal(0, asked);
+    }
+
     [Theory]
     [InlineData(200, 200, true)]
     [InlineData(201, 200, false)]

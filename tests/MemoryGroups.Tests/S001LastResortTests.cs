@@ -43,6 +43,22 @@ public sealed class S001LastResortTests
     }
 
     [Fact]
+    public void Who_was_helped_by_the_chain_is_not_known_as_a_sleeper_any_more()
+    {
+        using var world = new World(1000);
+        (MemoryMember hog, MemoryMember asker) = Full(world);
+        using IDisposable registered = world.Root.AddLastResortReclaimer(new ScriptedReclaimer("cache", request =>
+        {
+            hog.Uncharge(request.Bytes);
+            return request.Bytes;
+        }));
+
+        Assert.True(world.Charge(asker, 200).Granted);
+
+        Assert.Equal(0, asker.Waiters?.Count ?? 0);
+    }
+
+    [Fact]
     [Requirement("S001-6")]
     [Requirement("S001-15")]
     public void Chain_is_asked_for_the_request_and_its_bytes_are_in_the_report_when_they_do_not_do()

@@ -171,6 +171,65 @@ public sealed class StockNumbersTests
         world.AssertQuiet();
     }
 
+    [Fact]
+    public void Member_of_a_group_with_small_batches_fetches_a_quarter_of_one_at_most()
+    {
+        using var world = new World();
+        MemoryGroup group = Group(world, Stocked.SmallestLimit);
+        long batch = group.BatchBytes;
+        MemoryMember member = Stocked.Member(group, 8 * batch);
+        Empty(member);
+
+        Assert.True(member.TryCharge(batch));
+
+        Assert.Equal(batch / 4, member.Books.Held);
+    }
+
+    [Fact]
+    public void Killed_member_gets_no_stock_any_more()
+    {
+        using var world = new World();
+        MemoryMember member = Stocked.Member(Group(world, Stocked.AmpleLimit));
+        member.Kill("test");
+
+        world.Root.Stocks.TryOpen(member.Books, StockRoom.Ample);
+
+        Assert.False(member.Books.IsListed);
+        member.Uncharge(1000);
+        Assert.Equal(0, member.Books.Held);
+    }
+
+    [Fact]
+    public void Account_draws_nothing_ahead_beyond_the_largest_charge()
+    {
+        using var world = new World();
+        MemoryMember member = Stocked.Member(Group(world, long.MaxValue));
+        long others = member.Usage;
+        using MemoryAccount account = member.OpenAccount();
+
+        Assert.True(account.TryGrow(MemoryMember.MaxChargeBytes));
+
+        Assert.Equal(others + MemoryMember.MaxChargeBytes, member.Usage);
+    }
+
+    // The others may hold much more than is to stay, and are taken down with the one that noticed.
+    [Fact]
+    public void Cells_are_all_taken_down_when_much_less_is_to_stay_in_them()
+    {
+        var stock = new MemberStock();
+        stock.WidenLocked(4);
+        Assert.True(stock.TryOpenLocked(keepLittle: false));
+        stock.Keep(1000);
+        Assert.True(stock.Own.TryDeposit(2000));
+        StockCell noticing = StockCell.NewPoisoned();
+        Assert.True(noticing.TryOpen());
+
+        stock.Keep(100);
+        long taken = stock.TakeDownTo(100, ref noticing);
+
+        Assert.Equal((1900, 100), (taken, stock.Held));
+    }
+
     // Each return would lift the poison by as much, until the cell looks open.
     [Fact]
     public void Returns_to_a_closed_stock_leave_it_closed_however_much_they_are()

@@ -181,6 +181,32 @@ public sealed class SubtreeReclaimTests
     }
 
     [Fact]
+    public void Work_that_outlives_a_call_somebody_waited_for_may_wait()
+    {
+        using var world = new World();
+        MemoryGroup tenant = world.Root.CreateGroup("tenant", FullGroup.Sleepy);
+        MemoryMember hog = FullGroup.Fill(world, tenant);
+        ExecutionContext? flow = null;
+        using (tenant.AddReclaimer(new ScriptedReclaimer("starts work", request =>
+        {
+            flow = ExecutionContext.Capture();
+            hog.Uncharge(request.Bytes);
+            return request.Bytes;
+        })))
+        {
+            Assert.True(FullGroup.Ask(world, tenant, 10).Granted);
+        }
+
+        Pending? asking = null;
+        ExecutionContext.Run(flow!, _ => asking = FullGroup.Ask(world, tenant, 10), null);
+
+        Assert.True(asking!.Sleeps);
+        hog.Uncharge(10);
+        world.Run();
+        Assert.True(asking.Granted);
+    }
+
+    [Fact]
     [Requirement("T26")]
     public void Requested_reclaim_stops_at_what_was_asked_for()
     {
