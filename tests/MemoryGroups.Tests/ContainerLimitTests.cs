@@ -19,7 +19,7 @@ public sealed class ContainerLimitTests : IDisposable
     [Fact]
     public void Second_version_takes_the_smallest_limit_and_leaves_out_cached_files()
     {
-        Write("proc/self/cgroup", "0::/pod/own\n");
+        Write("proc/self/cgroup", "1:name=systemd:/elsewhere\n0::/pod/own\n");
         Write("proc/self/mountinfo", SecondMount + "\n");
         Group("sys/fs/cgroup", null, 0);
         Group("sys/fs/cgroup/pod", "500000", 300);
@@ -45,6 +45,7 @@ public sealed class ContainerLimitTests : IDisposable
         Write("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
         Write("sys/fs/cgroup/memory/own/memory.limit_in_bytes", "800000\n");
         Write("sys/fs/cgroup/memory/own/memory.usage_in_bytes", "9000\n");
+        Group("sys/fs/cgroup/other", "700", 5);
         Write(
             "sys/fs/cgroup/memory/own/memory.stat",
             "active_file 1\ninactive_file 1\ntotal_inactive_file 4000\ntotal_active_file 500\n");
@@ -66,6 +67,9 @@ public sealed class ContainerLimitTests : IDisposable
         Write("proc/self/cgroup", $"0::{path}\n");
         Write("proc/self/mountinfo", $"41 31 0:38 {root} /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
         Group("sys/fs/cgroup", "123456", 5, "");
+
+        // Above the mount is nothing of ours.
+        Group("sys/fs", "7", 5);
 
         ContainerLimit found = ContainerLimit.Find(_folder)!;
 
@@ -136,7 +140,8 @@ public sealed class ContainerLimitTests : IDisposable
         ContainerLimit found = ContainerLimit.Find(_folder)!;
 
         Write("sys/fs/cgroup/own/memory.max", "\n");
-        Assert.Throws<IOException>(() => found.ReadLimit());
+        var error = Assert.Throws<IOException>(() => found.ReadLimit());
+        Assert.Contains("'' where a number should be", error.Message, StringComparison.Ordinal);
         File.Delete(Path.Join(_folder, "sys/fs/cgroup/own/memory.max"));
         Assert.ThrowsAny<IOException>(() => found.ReadLimit());
     }

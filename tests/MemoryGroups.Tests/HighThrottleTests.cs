@@ -50,6 +50,7 @@ public sealed class HighThrottleTests
         Assert.True(charge.Sleeps);
         world.Advance(TimeSpan.FromMilliseconds(120));
         Assert.True(charge.Granted);
+        Assert.Equal(0, member.Waiters?.Count ?? 0);
         Assert.Equal(0, group.Events.Local.Oom);
     }
 

@@ -184,6 +184,24 @@ public sealed class KillLockTests
         Assert.True(asking.Granted);
     }
 
+    [Fact]
+    public void Who_waited_for_the_lock_is_not_known_as_a_sleeper_any_more()
+    {
+        using var world = new World();
+        MemoryMember member = world.Root.CreateMember("member");
+        var request = new OomRequest(world.Root, member, 10, ChargeFlags.None, TimeSpan.FromSeconds(1));
+        KillLock mutex = world.Root.KillLock;
+        Assert.True(mutex.TryAcquire());
+        ValueTask<WakeReason> waiting = mutex.AcquireAsync(request);
+        Assert.Equal(1, member.Waiters!.Count);
+
+        mutex.Release();
+
+        Assert.Equal(WakeReason.Hint, world.Await(waiting));
+        Assert.Equal(0, member.Waiters?.Count ?? 0);
+        mutex.Release();
+    }
+
     private static WakeReason? Answer(Task<WakeReason> task) =>
         task.IsCompleted ? task.GetAwaiter().GetResult() : null;
 

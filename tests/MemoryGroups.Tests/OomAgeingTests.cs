@@ -253,6 +253,21 @@ public sealed class OomAgeingTests
     }
 
     // Each time a younger request gets the bytes that were too few for whoever waits longest.
+    [Fact]
+    public void Request_without_a_deadline_ages_after_a_quarter_of_the_usual_one()
+    {
+        using var world = new World();
+        var request = new OomRequest(world.Root, null, 10, ChargeFlags.None, Timeout.InfiniteTimeSpan);
+        for (int passes = 0; passes <= OomRequest.PassesBeforeAged; passes++)
+        {
+            Assert.False(request.AgesByPassLocked());
+        }
+
+        world.Advance(MemoryRootOptions.DefaultWaitTimeout / 4);
+
+        Assert.True(request.AgesByPassLocked());
+    }
+
     private static void PassOver(World world, MemoryGroup group, MemoryMember hog, int times)
     {
         for (int i = 0; i < times; i++)

@@ -279,6 +279,27 @@ public sealed class OomReportTests
         Assert.Equal((30, 15, 3), (step.AskedBytes, step.GaveBytes, step.Times));
     }
 
+    [Fact]
+    public void Report_names_the_twelve_largest_groups()
+    {
+        using var world = new World();
+        (MemoryMember hog, MemoryMember asker) = Full(world);
+        asker.Uncharge(100);
+        for (int i = 0; i < 13; i++)
+        {
+            asker.Group.CreateGroup($"g{i:00}").CreateMember("m").Charge(1 + i);
+        }
+
+        world.Charge(asker, 200);
+
+        OomReport report = Assert.Single(world.Root.Reports.Latest());
+        Assert.Equal(12, report.Groups.Count);
+        Assert.Equal(
+            ["root/tenant", .. Enumerable.Range(2, 11).Select(static i => $"root/tenant/g{i:00}")],
+            report.Groups.Select(static group => group.Path));
+        Assert.True(hog.IsKilled);
+    }
+
     private static (MemoryMember Hog, MemoryMember Asker) Full(World world)
     {
         MemoryGroup tenant = world.Root.CreateGroup("tenant", new MemoryGroupOptions { Max = 1000, Low = 5 });

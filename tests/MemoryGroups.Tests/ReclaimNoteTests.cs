@@ -107,6 +107,85 @@ public sealed class ReclaimNoteTests
         return cache;
     }
 
+    [Fact]
+    public void Reclaimer_that_was_late_on_the_callers_thread_may_be_asked_again_when_it_is_over()
+    {
+        using var world = new World();
+        (MemoryGroup group, MemoryMember hog) = Full(world);
+        var slow = new TaskCompletionSource<long>();
+        var reclaimer = new ScriptedReclaimer("slow", (_, _) => new ValueTask<long>(slow.Task));
+        group.AddReclaimer(reclaimer);
+        MemoryMember asker = group.CreateMember("asker");
+        Assert.Throws<MemoryLimitExceededException>(() => asker.Charge(10));
+        slow.SetResult(0);
+
+        Assert.Throws<MemoryLimitExceededException>(() => asker.Charge(10));
+
+        Assert.True(reclaimer.Calls.Count > 1);
+        Assert.Equal(1000, hog.Usage);
+    }
+
+    // The one that was not called because the asker died is nobody's, not busy.
+    [Fact]
+    public void Reclaimer_after_the_one_that_killed_the_asker_may_be_asked_by_others()
+    {
+        using var world = new World();
+        (MemoryGroup group, MemoryMember hog) = Full(world);
+        MemoryMember asker = group.CreateMember("asker");
+        var second = new ScriptedReclaimer("second", request => Free(hog, request.Bytes));
+        using (group.AddReclaimer(new ScriptedReclaimer("first", _ =>
+        {
+            asker.Kill("test");
+            return 0;
+        })))
+        {
+            group.AddReclaimer(second);
+            world.Charge(asker, 100);
+            Assert.True(asker.IsKilled);
+        }
+
+        int calls = second.Calls.Count;
+        Assert.True(world.Charge(group.CreateMember("other"), 100).Granted);
+        Assert.Equal(calls + 1, second.Calls.Count);
+    }
+
+    [Fact]
+    public void Group_is_not_said_to_be_below_its_low_by_a_reclaim_that_kept_to_it()
+    {
+        using var world = new World();
+        MemoryGroup above = world.Root.CreateGroup("above");
+        MemoryGroup group = above.CreateGroup("group", new MemoryGroupOptions { Low = 100 });
+        MemoryMember member = group.CreateMember("member");
+        member.Charge(150);
+        group.AddReclaimer(new ScriptedReclaimer("generous", _ => Free(member, 100)));
+        above.Low = 100;
+
+        world.Await(above.ReclaimAsync(10));
+
+        Assert.Equal((50, 0), (group.Usage, group.Events.Local.Low));
+    }
+
+    [Fact]
+    public void Requested_reclaim_ends_at_once_when_it_is_cancelled_in_the_middle_of_a_call()
+    {
+        using var world = new World();
+        (MemoryGroup group, MemoryMember _) = Full(world);
+        using var source = new CancellationTokenSource();
+        group.AddReclaimer(new ScriptedReclaimer("hangs", async (_, token) =>
+        {
+            await Task.Delay(Timeout.InfiniteTimeSpan, token);
+            return 0;
+        }));
+        Task<long> reclaiming = group.ReclaimAsync(10, source.Token).AsTask();
+        world.Run();
+        Assert.False(reclaiming.IsCompleted);
+
+        source.Cancel();
+        world.Run();
+
+        Assert.True(reclaiming.IsCompleted);
+    }
+
     private static long Free(MemoryMember hog, long bytes)
     {
         hog.Uncharge(bytes);

@@ -69,11 +69,11 @@ public sealed class S001GlobalOomTests
     }
 
     [Fact]
-    [Requirement("S001-3")]
     public void Neither_policy_nor_handler_is_asked_about_a_request_that_the_gate_refuses()
     {
         using var world = new World(1000);
         (MemoryMember _, MemoryMember asker) = Full(world);
+        world.Root.StorageSuspended = true;
         int asked = 0;
         world.Root.Oom.Policy = new ScriptedPolicy(_ =>
         {
@@ -86,9 +86,27 @@ public sealed class S001GlobalOomTests
             return ValueTask.FromResult(OomDecision.Freed);
         });
 
-        world.Charge(asker, 200, ChargeFlags.RetryMayFail).Failed<MemoryLimitExceededException>();
+        world.Charge(asker, 200).Failed<MemoryLimitExceededException>();
 
         Assert.Equal(0, asked);
+    }
+
+    [Fact]
+    public void Policy_of_the_root_chooses_when_a_charge_finds_nothing_more()
+    {
+        using var world = new World(1000);
+        (MemoryMember hog, MemoryMember asker) = Full(world);
+        hog.Uncharge(100);
+        MemoryMember small = world.Root.CreateMember("small");
+        small.Charge(100);
+        world.Root.Oom.Policy = new ScriptedPolicy(_ => [new OomCandidate(small, 1, "test")]);
+
+        Pending asking = world.Charge(asker, 100);
+
+        Assert.Equal((false, true), (hog.IsKilled, small.IsKilled));
+        small.Dispose();
+        world.Run();
+        Assert.True(asking.Granted);
     }
 
     [Theory]

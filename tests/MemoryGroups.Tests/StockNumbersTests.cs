@@ -65,6 +65,19 @@ public sealed class StockNumbersTests
     }
 
     [Fact]
+    public void Cells_of_all_members_count_when_small_ones_get_a_little_more()
+    {
+        using var world = new World();
+        MemoryGroup group = Group(world, Stocked.AmpleLimit);
+        for (int count = 0; count < 16 * GroupStock.Slots; count++)
+        {
+            group.CreateMember("m");
+        }
+
+        Assert.Equal((true, false), (group.MayStockSmallMembers(1), group.MayStockSmallMembers(2)));
+    }
+
+    [Fact]
     public void Wide_member_fetches_its_part_for_one_cell()
     {
         using var world = new World();

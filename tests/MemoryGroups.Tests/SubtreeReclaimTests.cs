@@ -180,6 +180,37 @@ public sealed class SubtreeReclaimTests
         Assert.True(asking.Granted);
     }
 
+    // Inside a reclaimer nobody waits for the memory it works for: above it and below it, and nowhere else.
+    [Theory]
+    [InlineData("own", true)]
+    [InlineData("below", true)]
+    [InlineData("beside", false)]
+    public void Reclaimer_may_wait_for_memory_beside_its_own_and_not_below_it(string where, bool isReentrant)
+    {
+        using var world = new World();
+        MemoryGroup own = world.Root.CreateGroup("own", FullGroup.Sleepy);
+        MemoryMember hog = FullGroup.Fill(world, own);
+        MemoryGroup full = own;
+        if (where != "own")
+        {
+            hog.Uncharge(where == "below" ? 500 : 0);
+            full = (where == "below" ? own : world.Root).CreateGroup("g", FullGroup.Sleepy with { Max = 500 });
+            FullGroup.Fill(world, full);
+        }
+
+        Pending? inside = null;
+        using IDisposable registration = own.AddReclaimer(new ScriptedReclaimer("charges", request =>
+        {
+            inside ??= world.Begin(full.CreateMember("inside"), 10);
+            hog.Uncharge(request.Bytes);
+            return request.Bytes;
+        }));
+
+        Assert.True(FullGroup.Ask(world, own, 10).Granted);
+
+        Assert.Equal(isReentrant, inside!.Error is MemoryLimitExceededException { Reason: ChargeRefusal.Reentrant });
+    }
+
     [Fact]
     public void Work_that_outlives_a_call_somebody_waited_for_may_wait()
     {

@@ -120,6 +120,18 @@ public sealed class VictimSearchTests
         Assert.InRange(world.Root.Scores.Places, 1, 16);
     }
 
+    [Fact]
+    public void Every_place_of_a_block_is_given_to_somebody()
+    {
+        using var world = new World();
+        for (int i = 0; i < 16; i++)
+        {
+            world.Root.CreateMember("m");
+        }
+
+        Assert.Equal(16, world.Root.Scores.Places);
+    }
+
     // Nobody below the group, and a crowd beside it that uses more: the walk of the few answers.
     [Fact]
     [Requirement("S003-11")]

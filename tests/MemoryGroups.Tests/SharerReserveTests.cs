@@ -1,0 +1,56 @@
+// Who is never killed but shares the memory of a victim sleeps for its exit like anybody else, until it is dying itself:
+// from then on it may use the reserve, and is woken for it.
+namespace MemoryGroups.Tests;
+
+public sealed class SharerReserveTests
+{
+    [Fact]
+    public void Sharer_of_a_victim_is_woken_to_use_the_reserve_when_it_begins_its_exit()
+    {
+        using World world = NewWorld();
+        (MemoryMember sharer, Pending asking) = Asleep(world);
+
+        sharer.BeginExit();
+        world.Run();
+
+        Assert.True(asking.Granted);
+    }
+
+    [Fact]
+    public void Sharer_of_a_victim_is_woken_to_use_the_reserve_when_its_dump_is_over()
+    {
+        using World world = NewWorld();
+        (MemoryMember sharer, Pending asking) = Asleep(world);
+        using (sharer.BeginDump())
+        {
+            sharer.BeginExit();
+            world.Run();
+            Assert.True(asking.Sleeps);
+        }
+
+        world.Run();
+
+        Assert.True(asking.Granted);
+    }
+
+    private static World NewWorld() => new(configure: static options => options with { OomReserveBytes = 200 });
+
+    private static (MemoryMember Sharer, Pending Asking) Asleep(World world)
+    {
+        MemoryGroup sleepy = world.Root.CreateGroup("sleepy", FullGroup.Sleepy);
+        FullGroup.Fill(world, sleepy);
+        MemoryGroup group = world.Root.CreateGroup("group", new MemoryGroupOptions { Max = 1000 });
+        MemoryMember victim = group.CreateMember("victim");
+        MemoryMember sharer = sleepy.CreateMember("sharer", new MemoryMemberOptions
+        {
+            Space = victim.Space,
+            OomScoreAdjustment = MemoryMember.NeverKill,
+        });
+        victim.Charge(1000);
+        Pending asking = world.Charge(sharer, 100);
+        world.Charge(group.CreateMember("other"), 100);
+        Assert.Equal((true, false), (victim.IsKilled, sharer.IsKilled));
+        Assert.True(asking.Sleeps);
+        return (sharer, asking);
+    }
+}
