@@ -1,5 +1,5 @@
-// When Min protects from the killer, and when it does not: only while the root is short for nothing but bytes that nobody
-// declared.
+// When Min protects from the killer, and when it does not: only while the root is short for nothing but bytes that
+// nobody declared. And what else those bytes are, and are not, blamed for.
 namespace MemoryGroups.Tests;
 
 public sealed class GuaranteeTests

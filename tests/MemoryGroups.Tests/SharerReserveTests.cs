@@ -1,5 +1,5 @@
-// Who is never killed but shares the memory of a victim sleeps for its exit like anybody else, until it is dying itself:
-// from then on it may use the reserve, and is woken for it.
+// Who is never killed but shares the memory of a victim leaves the watermark of the root free like anybody else, until
+// it is dying itself: from then on it may use the reserve, and is woken for it.
 namespace MemoryGroups.Tests;
 
 public sealed class SharerReserveTests
@@ -33,23 +33,24 @@ public sealed class SharerReserveTests
         Assert.True(asking.Granted);
     }
 
-    private static World NewWorld() => new(configure: static options => options with { OomReserveBytes = 200 });
+    private static World NewWorld() => new(
+        1000, static options => options with { MinWatermarkBytes = 100, OomReserveBytes = 100 });
 
+    // It asks for what is there only below the watermark, and somebody else is killed for it.
     private static (MemoryMember Sharer, Pending Asking) Asleep(World world)
     {
-        MemoryGroup sleepy = world.Root.CreateGroup("sleepy", FullGroup.Sleepy);
-        FullGroup.Fill(world, sleepy);
-        MemoryGroup group = world.Root.CreateGroup("group", new MemoryGroupOptions { Max = 1000 });
+        MemoryGroup group = world.Root.CreateGroup("group", new MemoryGroupOptions { Max = 100 });
         MemoryMember victim = group.CreateMember("victim");
-        MemoryMember sharer = sleepy.CreateMember("sharer", new MemoryMemberOptions
+        MemoryMember sharer = world.Root.CreateMember("sharer", new MemoryMemberOptions
         {
             Space = victim.Space,
             OomScoreAdjustment = MemoryMember.NeverKill,
         });
-        victim.Charge(1000);
-        Pending asking = world.Charge(sharer, 100);
-        world.Charge(group.CreateMember("other"), 100);
+        victim.Charge(100);
+        world.Charge(group.CreateMember("other"), 10);
         Assert.Equal((true, false), (victim.IsKilled, sharer.IsKilled));
+        world.Root.CreateMember("hog").Charge(780);
+        Pending asking = world.Charge(sharer, 50);
         Assert.True(asking.Sleeps);
         return (sharer, asking);
     }
