@@ -171,11 +171,9 @@ public sealed class ReclaimNoteTests
         using var world = new World();
         (MemoryGroup group, MemoryMember _) = Full(world);
         using var source = new CancellationTokenSource();
-        group.AddReclaimer(new ScriptedReclaimer("hangs", async (_, token) =>
-        {
-            await Task.Delay(Timeout.InfiniteTimeSpan, token);
-            return 0;
-        }));
+        var never = new TaskCompletionSource<long>();
+        group.AddReclaimer(new ScriptedReclaimer(
+            "hangs", (_, token) => new ValueTask<long>(never.Task.WaitAsync(token))));
         Task<long> reclaiming = group.ReclaimAsync(10, source.Token).AsTask();
         world.Run();
         Assert.False(reclaiming.IsCompleted);
