@@ -133,7 +133,9 @@ public sealed class ChargedArrayPool<T> : ArrayPool<T>, IDisposable
         }
         catch (Exception)
         {
-            Return(array);
+            // Not by Return: the rest of it was not charged.
+            _arrays.Return(array);
+            _charge.Shrink(BytesOf(array.Length) - more);
             throw;
         }
     }
