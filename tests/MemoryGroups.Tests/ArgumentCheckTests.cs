@@ -103,7 +103,10 @@ public sealed class ArgumentCheckTests
     {
         var options = new MemoryRootOptions
         {
-            CapacityBytes = capacity, MinWatermarkBytes = min, LowWatermarkBytes = low, HighWatermarkBytes = high,
+            CapacityBytes = capacity,
+            MinWatermarkBytes = min,
+            LowWatermarkBytes = low,
+            HighWatermarkBytes = high,
         };
 
         ArgumentException error = Assert.Throws<ArgumentException>(() => new MemoryRoot(options));
@@ -149,7 +152,10 @@ public sealed class ArgumentCheckTests
     {
         using var root = new MemoryRoot(new MemoryRootOptions
         {
-            CapacityBytes = capacity, MinWatermarkBytes = min, LowWatermarkBytes = low, HighWatermarkBytes = high,
+            CapacityBytes = capacity,
+            MinWatermarkBytes = min,
+            LowWatermarkBytes = low,
+            HighWatermarkBytes = high,
         });
 
         Assert.Equal((min, low, high), (root.MinWatermark, root.LowWatermark, root.HighWatermark));
