@@ -144,25 +144,25 @@ public sealed partial class ChargedCache<TKey, TValue>
     private long Measure(TKey key, TValue value)
     {
         Func<TKey, TValue, long> sizeOf = _options.SizeOf ?? throw new InvalidOperationException(
-            $"The {_reclaimer.Name} does not know how large an entry is: give it SizeOf in its options, or the bytes "
+            $"The {_owner.Name} does not know how large an entry is: give it SizeOf in its options, or the bytes "
             + "with each Set.");
         long bytes = sizeOf(key, value);
         return bytes >= 0 && bytes <= MostBytes
             ? bytes + EntryOverheadBytes
             : throw new InvalidOperationException(
-                $"SizeOf of the {_reclaimer.Name} answered {bytes} bytes for an entry; 0 to {MostBytes} are possible.");
+                $"SizeOf of the {_owner.Name} answered {bytes} bytes for an entry; 0 to {MostBytes} are possible.");
     }
 
     // Answers what the key stands for now: the value offered, unless another came first and is not to be replaced.
     private TValue Offer(TKey key, int hash, TValue value, long bytes, bool replaces, out bool isKept)
     {
-        FollowMember();
+        _owner.FollowMember();
         var node = new CacheNode<TKey, TValue>(key, value, bytes, hash);
         long paid = 0;
         bool isRefused = false;
         try
         {
-            while (!IsOver && bytes <= _options.MaxBytes)
+            while (!_owner.IsOver && bytes <= _options.MaxBytes)
             {
                 EntryTable<TKey, TValue>.Sighting seen = _table.Look(key, hash);
                 if (seen.Node is { } first && !replaces)
@@ -177,7 +177,7 @@ public sealed partial class ChargedCache<TKey, TValue>
                     case Placing.Done:
                         isKept = true;
                         return value;
-                    case Placing.NeedsBytes when TryGrow(missing):
+                    case Placing.NeedsBytes when _owner.TryGrow(missing):
                         paid += missing;
                         break;
                     case Placing.NeedsBytes:
@@ -226,7 +226,7 @@ public sealed partial class ChargedCache<TKey, TValue>
         missing = 0;
         lock (_gate)
         {
-            if (_isOver)
+            if (_owner.HasEnded)
             {
                 return Placing.Hopeless;
             }
@@ -303,28 +303,6 @@ public sealed partial class ChargedCache<TKey, TValue>
         }
     }
 
-    private bool TryGrow(long bytes)
-    {
-        for (MemoryGroup? at = Member.Group; at is not null; at = at.Parent)
-        {
-            // Above High others would be slowed down, for entries that nobody has asked for yet.
-            if (at.High < long.MaxValue && at.Usage + bytes > at.High)
-            {
-                return false;
-            }
-        }
-
-        try
-        {
-            return _lease.TryGrow(bytes);
-        }
-        catch (ObjectDisposedException)
-        {
-            // Its member exits at this moment.
-            return false;
-        }
-    }
-
     // One object under one key twice is still in use.
     private void DiscardUnlessSame(TValue value, TValue used)
     {
@@ -338,7 +316,7 @@ public sealed partial class ChargedCache<TKey, TValue>
     {
         if (charged > 0)
         {
-            _lease.Shrink(charged);
+            _owner.Lease.Shrink(charged);
         }
     }
 }

@@ -43,23 +43,16 @@ public sealed partial class ChargedCache<TKey, TValue> : IDisposable
 
     private readonly EntryTable<TKey, TValue> _table;
     private readonly ChargedCacheOptions<TKey, TValue> _options;
-    private readonly MemoryCharge _lease;
-    private readonly CacheReclaimer _reclaimer;
+    private readonly CacheOwner _owner;
     private readonly StripedCount _hits = new();
     private readonly StripedCount _misses = new();
     private readonly long[] _left = new long[(int)Leaving.Emptied + 1];
-    private readonly CancellationTokenRegistration _onKill;
-    private readonly CancellationTokenRegistration _onExit;
     private long _notKept;
     private long _failedDisposals;
 
     // Under the gate.
     private readonly Lock _gate = new();
     private readonly S3Fifo _fifo = new();
-    private bool _isOver;
-
-    private MemoryGroup _home;
-    private IDisposable? _registration;
 
     /// <summary>Makes a cache.</summary>
     /// <param name="member">Who is charged; best one that has nothing else to do.</param>
@@ -71,14 +64,14 @@ public sealed partial class ChargedCache<TKey, TValue> : IDisposable
     {
         ArgumentNullException.ThrowIfNull(member);
         _options = (options ?? new ChargedCacheOptions<TKey, TValue>()).Checked();
-        Member = member;
-        _lease = member.Lease(0);
         _table = new EntryTable<TKey, TValue>(_options.Comparer);
-        _reclaimer = new CacheReclaimer(_options.Name ?? $"cache of {member.Path}", _options.ReclaimCost, Reclaim);
-        _home = member.Group;
-        Register(_home);
-        _onKill = member.Killed.UnsafeRegister(static cache => ((ChargedCache<TKey, TValue>)cache!).End(), this);
-        _onExit = member.Exited.UnsafeRegister(static cache => ((ChargedCache<TKey, TValue>)cache!).End(), this);
+        _owner = new CacheOwner(
+            member,
+            _options.Name ?? $"cache of {member.Path}",
+            _options.ReclaimCost,
+            Reclaim,
+            () => Empty(Leaving.Emptied));
+        _owner.Start();
     }
 
     /// <summary>
@@ -88,10 +81,10 @@ public sealed partial class ChargedCache<TKey, TValue> : IDisposable
         FixedOverhead + Unsafe.SizeOf<TKey>() + Unsafe.SizeOf<TValue>();
 
     /// <summary>Who is charged.</summary>
-    public MemoryMember Member { get; }
+    public MemoryMember Member => _owner.Member;
 
     /// <summary>What is charged for the entries, their overhead included, in bytes.</summary>
-    public long Bytes => _lease.Bytes;
+    public long Bytes => _owner.Lease.Bytes;
 
     /// <summary>How many entries there are.</summary>
     public int Count
@@ -132,9 +125,6 @@ public sealed partial class ChargedCache<TKey, TValue> : IDisposable
         }
     }
 
-    // Killed or gone, known at once; emptying follows.
-    private bool IsOver => Member.IsKilled || Member.IsExited || Volatile.Read(ref _isOver);
-
     /// <summary>Looks a key up. Takes no lock and allocates nothing.</summary>
     /// <param name="key">The key.</param>
     /// <param name="value">What is kept for it.</param>
@@ -156,7 +146,7 @@ public sealed partial class ChargedCache<TKey, TValue> : IDisposable
     public void Clear() => Empty(Leaving.Removed);
 
     /// <summary>Empties the cache for good: later lookups miss, later values are not kept. Never throws.</summary>
-    public void Dispose() => End();
+    public void Dispose() => _owner.End();
 
     private long LeftBy(Leaving why) => Volatile.Read(ref _left[(int)why]);
 
@@ -204,7 +194,7 @@ public sealed partial class ChargedCache<TKey, TValue> : IDisposable
         }
 
         Finish(node, why);
-        _lease.Shrink(node.Bytes);
+        _owner.Lease.Shrink(node.Bytes);
         return true;
     }
 
@@ -219,7 +209,7 @@ public sealed partial class ChargedCache<TKey, TValue> : IDisposable
         }
 
         Finish(all, why);
-        _lease.Shrink(freed);
+        _owner.Lease.Shrink(freed);
     }
 
     // Entries of at least so many bytes, out of the queues and the table: a chain for Finish. What they took is still
@@ -270,85 +260,17 @@ public sealed partial class ChargedCache<TKey, TValue> : IDisposable
     }
 
     // For the group: as much as it asks for, and less than one entry more.
-    private long Reclaim(ReclaimRequest request)
+    private long Reclaim(long bytes)
     {
-        if (request.Group != Volatile.Read(ref _home))
-        {
-            return 0;
-        }
-
         CacheNode? evicted;
         long freed;
         lock (_gate)
         {
-            evicted = EvictLocked(request.Bytes, out freed);
+            evicted = EvictLocked(bytes, out freed);
         }
 
         Finish(evicted, Leaving.Reclaim);
-        _lease.Shrink(freed);
+        _owner.Lease.Shrink(freed);
         return freed;
-    }
-
-    // The member is in another group now, and what it has charged stays charged in the old one. Bytes of two groups in
-    // one cache could not be given back to the one that asks: so it begins anew.
-    private void FollowMember()
-    {
-        MemoryGroup group = Member.Group;
-        if (group == Volatile.Read(ref _home))
-        {
-            return;
-        }
-
-        lock (_gate)
-        {
-            if (_isOver || group == _home)
-            {
-                return;
-            }
-
-            Volatile.Write(ref _home, group);
-        }
-
-        Empty(Leaving.Emptied);
-        Register(group);
-    }
-
-    private void Register(MemoryGroup group)
-    {
-        try
-        {
-            Interlocked.Exchange(ref _registration, group.AddReclaimer(_reclaimer))?.Dispose();
-        }
-        catch (ObjectDisposedException)
-        {
-            // The group was closed: its members are exiting, and that ends this cache.
-            return;
-        }
-
-        if (IsOver)
-        {
-            Interlocked.Exchange(ref _registration, null)?.Dispose();
-        }
-    }
-
-    private void End()
-    {
-        lock (_gate)
-        {
-            if (_isOver)
-            {
-                return;
-            }
-
-            _isOver = true;
-        }
-
-        Empty(Leaving.Emptied);
-        _lease.Dispose();
-        Interlocked.Exchange(ref _registration, null)?.Dispose();
-
-        // Not disposed: that would wait for a callback that may be waiting for us.
-        _onKill.Unregister();
-        _onExit.Unregister();
     }
 }

@@ -38,37 +38,26 @@ public sealed class ChargedMemoryCache : IMemoryCache
     private const int MaxRounds = 4;
 
     private readonly MemoryCache _cache;
-    private readonly MemoryCharge _lease;
-    private readonly CacheReclaimer _reclaimer;
-    private readonly CancellationTokenRegistration _onKill;
-    private readonly CancellationTokenRegistration _onExit;
+    private readonly CacheOwner _owner;
     private readonly Lock _gate = new();
     private long _ledger;
     private long _arriving;
     private int _shrinking;
-    private bool _isOver;
-    private MemoryGroup _home;
-    private IDisposable? _registration;
 
     internal ChargedMemoryCache(MemoryCache cache, MemoryMember member, string? name, int cost)
     {
         _cache = cache;
-        Member = member;
-        _lease = member.Lease(0);
-        _reclaimer = new CacheReclaimer(name ?? $"memory cache of {member.Path}", cost, Reclaim);
-        _home = member.Group;
-        Register(_home);
-        _onKill = member.Killed.UnsafeRegister(static cache => ((ChargedMemoryCache)cache!).End(), this);
-        _onExit = member.Exited.UnsafeRegister(static cache => ((ChargedMemoryCache)cache!).End(), this);
+        _owner = new CacheOwner(member, name ?? $"memory cache of {member.Path}", cost, Shrink, Empty);
+        _owner.Start();
     }
 
     /// <summary>Who is charged.</summary>
-    public MemoryMember Member { get; }
+    public MemoryMember Member => _owner.Member;
 
     /// <summary>What is charged for the entries, in bytes.</summary>
-    public long Bytes => _lease.Bytes;
+    public long Bytes => _owner.Lease.Bytes;
 
-    internal bool IsOver => Member.IsKilled || Member.IsExited || Volatile.Read(ref _isOver);
+    internal bool IsOver => _owner.IsOver;
 
     /// <summary>Begins an entry; it is charged and added when it is disposed.</summary>
     /// <param name="key">The key.</param>
@@ -100,14 +89,14 @@ public sealed class ChargedMemoryCache : IMemoryCache
     /// </summary>
     public void Dispose()
     {
-        End();
+        _owner.End();
         _cache.Dispose();
     }
 
     // Called by an entry that is complete. False when it is not to be kept; then nothing was charged.
     internal bool TryArrive(long bytes)
     {
-        FollowMember();
+        _owner.FollowMember();
         if (IsOver || !TryPay(bytes))
         {
             return false;
@@ -159,7 +148,7 @@ public sealed class ChargedMemoryCache : IMemoryCache
             left = _shrinking > 0 ? 0 : TakeLeftLocked();
         }
 
-        _lease.Shrink(left);
+        _owner.Lease.Shrink(left);
         return left;
     }
 
@@ -173,39 +162,15 @@ public sealed class ChargedMemoryCache : IMemoryCache
 
     private bool TryPay(long bytes)
     {
-        if (TryGrow(bytes))
+        if (_owner.TryGrow(bytes))
         {
             return true;
         }
 
         // A twentieth at once, as the cache itself does at its limit: each time it walks all entries.
         long held = Bytes;
-        return held >= bytes && Shrink(Math.Max(bytes, held / 20)) > 0 && TryGrow(bytes);
+        return held >= bytes && Shrink(Math.Max(bytes, held / 20)) > 0 && _owner.TryGrow(bytes);
     }
-
-    private bool TryGrow(long bytes)
-    {
-        for (MemoryGroup? at = Member.Group; at is not null; at = at.Parent)
-        {
-            if (at.High < long.MaxValue && at.Usage + bytes > at.High)
-            {
-                return false;
-            }
-        }
-
-        try
-        {
-            return _lease.TryGrow(bytes);
-        }
-        catch (ObjectDisposedException)
-        {
-            // Its member exits at this moment.
-            return false;
-        }
-    }
-
-    private long Reclaim(ReclaimRequest request) =>
-        request.Group == Volatile.Read(ref _home) ? Shrink(request.Bytes) : 0;
 
     // Answers what it has returned.
     private long Shrink(long bytes)
@@ -244,7 +209,7 @@ public sealed class ChargedMemoryCache : IMemoryCache
             _shrinking -= ends ? 1 : 0;
         }
 
-        _lease.Shrink(left);
+        _owner.Lease.Shrink(left);
         return left;
     }
 
@@ -264,35 +229,6 @@ public sealed class ChargedMemoryCache : IMemoryCache
         return true;
     }
 
-    // As in ChargedCache: bytes of two groups in one cache could not be given back to the one that asks.
-    private void FollowMember()
-    {
-        MemoryGroup group = Member.Group;
-        if (Volatile.Read(ref _home) != group && Interlocked.Exchange(ref _home, group) != group)
-        {
-            Empty();
-            Register(group);
-        }
-    }
-
-    private void Register(MemoryGroup group)
-    {
-        try
-        {
-            Interlocked.Exchange(ref _registration, group.AddReclaimer(_reclaimer))?.Dispose();
-        }
-        catch (ObjectDisposedException)
-        {
-            // The group was closed: its members are exiting, and that ends this cache.
-            return;
-        }
-
-        if (IsOver)
-        {
-            Interlocked.Exchange(ref _registration, null)?.Dispose();
-        }
-    }
-
     private void Empty()
     {
         try
@@ -305,19 +241,5 @@ public sealed class ChargedMemoryCache : IMemoryCache
         }
 
         Settle();
-    }
-
-    private void End()
-    {
-        if (Interlocked.Exchange(ref _isOver, true))
-        {
-            return;
-        }
-
-        Empty();
-        _lease.Dispose();
-        Interlocked.Exchange(ref _registration, null)?.Dispose();
-        _onKill.Unregister();
-        _onExit.Unregister();
     }
 }
