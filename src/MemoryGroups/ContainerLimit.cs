@@ -3,7 +3,8 @@
 // Both versions are read: where the memory controller is mounted as version 1, that one counts, else the unified
 // hierarchy. A container often sees its own group as the top of the mount, while its own entry still has the host's
 // path, or one that leads out of what it sees: what is not below the mount is looked for at its top. The limit is the
-// smallest one from there down to the own group; the usage is the own group's.
+// smallest one from there down to the own group; the usage is that of the group in which the kernel counts this
+// process: its own, or the nearest above that has the controller.
 //
 // Must stay true: only files are read, nothing is written; where they cannot be read at the start there is no
 // container. Later a file that has gone is an IOException: the reading failed, and is not taken for "no limit".
@@ -123,9 +124,10 @@ internal sealed class ContainerLimit
             levels.Add(at);
         }
 
+        // Where the controller is not handed down to the own group, its memory is counted in the nearest group above.
         var found = new ContainerLimit(levels.ToArray(), isFirst);
         string[] usable = [.. levels.Where(level => File.Exists(Path.Join(level, found.LimitFile)))];
-        return usable.Length > 0 && usable[0] == own && File.Exists(Path.Join(own, found.UsageFile))
+        return usable.Length > 0 && File.Exists(Path.Join(usable[0], found.UsageFile))
             ? new ContainerLimit(usable, isFirst)
             : null;
     }

@@ -1,6 +1,5 @@
 // Reading the memory group of the operating system: recorded files of both versions, a real group of this machine whose
 // limit is changed under the reader, and a child process in such a group whose collector gets the limit.
-using System.Diagnostics;
 using System.Globalization;
 
 namespace MemoryGroups.Tests;
@@ -89,6 +88,22 @@ public sealed class ContainerLimitTests : IDisposable
 
         Assert.Equal(123_456, found.ReadLimit());
         Assert.Equal(5, found.ReadMeasured());
+    }
+
+    // As in a slice that hands down the CPU controller only.
+    [Fact]
+    public void Group_without_the_controller_is_counted_in_the_nearest_one_above()
+    {
+        Write("proc/self/cgroup", "0::/slice/pod/own\n");
+        Write("proc/self/mountinfo", SecondMount + "\n");
+        Group("sys/fs/cgroup/slice", "600000", 70);
+        Group("sys/fs/cgroup/slice/pod", "700000", 9000, "active_file 2000\n");
+        Group("sys/fs/cgroup/slice/pod/own", null, 0);
+
+        ContainerLimit found = ContainerLimit.Find(_folder)!;
+
+        Assert.Equal(600_000, found.ReadLimit());
+        Assert.Equal(7000, found.ReadMeasured());
     }
 
     // The mounted part is another one than ours: cutting its length off our path would end up in a third group.
@@ -192,87 +207,5 @@ public sealed class ContainerLimitTests : IDisposable
         string full = Path.Join(_folder, path);
         Directory.CreateDirectory(Path.GetDirectoryName(full)!);
         File.WriteAllText(full, text);
-    }
-}
-
-// A memory group of the operating system below this process's own, removed again.
-internal sealed class SystemGroup : IDisposable
-{
-    private const string Mount = "/sys/fs/cgroup/memory";
-
-    private readonly string _below;
-
-    private SystemGroup(string below)
-    {
-        _below = below;
-        Directory.CreateDirectory(Path);
-    }
-
-    internal string Path => Mount + _below;
-
-    // As it stands in the file that says which groups a process is in.
-    internal string Entry => $"4:memory:{_below}\n";
-
-    internal static SystemGroup MakeOrSkip()
-    {
-        string? own = OperatingSystem.IsLinux()
-            ? File.ReadLines("/proc/self/cgroup").FirstOrDefault(static line => line.Contains(":memory:"))
-            : null;
-        Assert.SkipWhen(own is null, "this machine has no memory controller of version 1");
-        string below = own!.Split(':', 3)[2].TrimEnd('/');
-        try
-        {
-            return new SystemGroup($"{below}/memorygroups-test-{Environment.ProcessId}-{Guid.NewGuid():N}");
-        }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
-        {
-            Assert.Skip("this process may not make a memory group: " + error.Message);
-            throw;
-        }
-    }
-
-    internal void Limit(long bytes) => File.WriteAllText(
-        System.IO.Path.Join(Path, "memory.limit_in_bytes"), bytes.ToString(CultureInfo.InvariantCulture));
-
-    public void Dispose() => Directory.Delete(Path);
-}
-
-// This program, started again to play one scenario instead of running tests. It prints what it found on one line.
-internal static class ChildProcess
-{
-    private const string Variable = "MEMORYGROUPS_CHILD_SCENARIO";
-
-    internal static string? Requested => Environment.GetEnvironmentVariable(Variable);
-
-    internal static void Play(string scenario) => Console.WriteLine(scenario switch
-    {
-        nameof(FollowContainer) => FollowContainer(),
-        _ => throw new ArgumentException(scenario),
-    });
-
-    // The shell joins the group and then becomes the program: from its first instruction on, it is limited.
-    internal static async Task<string> RunAsync(string scenario, string group)
-    {
-        string program = Path.Combine(AppContext.BaseDirectory, typeof(ChildProcess).Assembly.GetName().Name!);
-        const string Join = "echo $$ > \"$0/cgroup.procs\" && exec \"$1\"";
-        var start = new ProcessStartInfo("/bin/sh", ["-c", Join, group, program])
-        {
-            RedirectStandardOutput = true,
-            Environment = { [Variable] = scenario },
-        };
-        using Process child = Process.Start(start)!;
-        string output = await child.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
-        await child.WaitForExitAsync(TestContext.Current.CancellationToken);
-        return output.Trim();
-    }
-
-    internal static string FollowContainer()
-    {
-        using var root = new MemoryRoot(new MemoryRootOptions { FollowContainer = true });
-        UnattributedMemory shown = root.Unattributed;
-        string counted = shown.CountedBytes is > 0 and < 256 << 20 ? "counted" : shown.ToString();
-        return string.Create(
-            CultureInfo.InvariantCulture,
-            $"{root.Capacity} {root.HeapLimitBytes} {GC.GetGCMemoryInfo().TotalAvailableMemoryBytes} {counted}");
     }
 }
