@@ -5,6 +5,7 @@ internal sealed record BenchOptions
 {
     internal const string Usage = """
         usage: ./memgroups bench [--full] [--filter TEXT] [--list] [--times] [--seed N] [--json FILE] [--markdown FILE]
+               ./memgroups bench --instructions [TEXT]
                ./memgroups bench --dotnet [arguments of BenchmarkDotNet]
 
         What the library costs, as ratios against baselines of the same run. Less than five minutes.
@@ -17,6 +18,8 @@ internal sealed record BenchOptions
           --json FILE      the table as JSON as well
           --markdown FILE  the table as Markdown as well
           --smoke          one very short round of everything: that it runs; the figures mean nothing
+          --instructions   how many instructions the operations take, in an emulated machine that counts them (qemu and
+                           a kernel from the system's packages); only scenes that contain TEXT; ten minutes
           --dotnet         the short uncontended cases under BenchmarkDotNet
 
         Exit code 0 also when goals are missed: a machine can be busy. 1 when something exact is wrong.
