@@ -4,6 +4,8 @@
 // line of that number to each other, so a counter that refuses often gets several. Few do: the others pay no memory.
 //
 // Must stay true: every refusal is counted once, wherever.
+using System.Runtime.CompilerServices;
+
 namespace MemoryGroups;
 
 internal struct RefusalTally
@@ -28,6 +30,7 @@ internal struct RefusalTally
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal void Count()
     {
         PaddedLong[]? wide = Volatile.Read(ref _wide);
@@ -35,7 +38,15 @@ internal struct RefusalTally
         {
             Interlocked.Increment(ref wide[GroupStock.SlotOfThisCpu(wide.Length)].Value);
         }
-        else if (Interlocked.Increment(ref _single) == BeforeWide)
+        else
+        {
+            CountFirst();
+        }
+    }
+
+    private void CountFirst()
+    {
+        if (Interlocked.Increment(ref _single) == BeforeWide)
         {
             // A second one could come only after a reset in between, and would lose what this one has counted by then.
             Interlocked.CompareExchange(ref _wide, new PaddedLong[GroupStock.Slots], null);

@@ -7,6 +7,8 @@
 // Must stay true: a holder whose cell is open is listed (it is listed first, opened second, both under the gate). A
 // holder is opened only when every group on its path has room to spare and no waiter, and that is read under the gate:
 // a waiter raises its count before it drains, so either the drain finds the holder or the holder finds the waiter.
+using System.Runtime.CompilerServices;
+
 namespace MemoryGroups;
 
 internal abstract class StockHolder(MemoryGroup group)
@@ -174,6 +176,7 @@ internal sealed class StockLedger
     }
 
     // A look without the gate, for those who only want to spare themselves a useless drain.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal static bool MayHaveStock(MemoryGroup top) =>
         top.StockLinks is { } links && (links.Holders is not null || links.Children is not null);
 

@@ -8,6 +8,7 @@
 // Must stay true: a move begins before its bytes leave where they were, and ends, in the same slot, when they are in a
 // cell or uncharged; between the two nothing waits and no user code runs. The wait is bounded all the same: a thread
 // that lost its core for long in the middle of a move costs a refusal, never a hang.
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
 namespace MemoryGroups;
@@ -27,6 +28,7 @@ internal sealed class StockMoves
     // Moves that began and were not given up.
     private long Begun
     {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         get
         {
             long sum = 0;
@@ -69,6 +71,7 @@ internal sealed class StockMoves
     // True when something may have been on its way since the mark, and has arrived: what was refused may fit now. The
     // mark is then the one for the next try. Each slot's begun is at least what had ended there at the mark, so equal
     // sums mean equal slots.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal bool SettledSince(ref long mark)
     {
         if (Begun == mark)
@@ -76,9 +79,7 @@ internal sealed class StockMoves
             return false;
         }
 
-        Settle();
-        mark = Ended;
-        Volatile.Write(ref _quiet, mark);
+        mark = SettleAndMark();
         return true;
     }
 
@@ -89,6 +90,15 @@ internal sealed class StockMoves
         {
             spin.SpinOnce(sleep1Threshold: -1);
         }
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private long SettleAndMark()
+    {
+        Settle();
+        long mark = Ended;
+        Volatile.Write(ref _quiet, mark);
+        return mark;
     }
 
     // Both on one line, which is this CPU's.

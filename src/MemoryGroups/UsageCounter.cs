@@ -12,6 +12,7 @@
 // after the decrease, whoever sleeps raises Waiters before the last look at the room. One of the two sees the other.
 // Thresholds are looked at on every change and told after the walk: bytes that an upper level refuses cross nothing.
 // Follows mm/page_counter.c in what it guarantees, not in how.
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
 namespace MemoryGroups;
@@ -299,6 +300,8 @@ internal sealed class UsageCounter(MemoryGroup group, UsageCounter? parent, long
         return Waiters > 0 || IsCrossedBy(now);
     }
 
+    // Inlined where the compiler thinks that nobody is ever refused, too.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private bool Refuse(out UsageCounter? refused)
     {
         _refusals.Count();
