@@ -33,6 +33,9 @@ internal sealed partial class MemberBooks
 
     internal bool TryTake(long bytes) => _stock.TryTake(bytes);
 
+    // From this CPU's cell alone. Answers how much: at least so much, or nothing.
+    internal long TakeSome(long least, long most) => _stock.Own.TakeSome(least, most);
+
     internal bool TryChargeFast(long bytes) => _stock.TryTake(bytes) || TryChargeElsewhere(bytes);
 
     // For leases and accounts.
@@ -119,12 +122,13 @@ internal sealed partial class MemberBooks
         {
             int move = Group.Root.Stocks.Moves.Begin();
             long excess = _stock.TakeDownTo(Quantum(0), ref cell);
-            if (excess > 0 && TrySubtractDrawn(excess))
+            if (excess > 0 && TrySubtractDrawn(excess, confirms: true))
             {
                 Group.Stock.Return(excess);
             }
 
             Group.Root.Stocks.Moves.End(move);
+            Member.ConfirmScore();
             return;
         }
 
@@ -154,19 +158,24 @@ internal sealed partial class MemberBooks
     }
 
     // A sixteenth of what the member uses, so that a full cell (two quanta) strands an eighth at most; small members
-    // get a little more where the group can spare it, or a lone query would walk for each of its first charges. With
-    // several cells each gets its part of half as much: they may hold twice that before they are taken down together.
-    // The cells of other CPUs are not read for it; what these hold counts as used, which is why it is 36 and not 32.
+    // get more where the group can spare it (GroupStock.SmallQuantum), or a lone query would walk for each of its first
+    // charges. With several cells each gets its part of half as much: they may hold twice that before they are taken
+    // down together. The cells of other CPUs are not read for it; what these hold counts as used, which is why it is 36
+    // and not 32.
     private long Quantum(long bytes)
     {
         long batch = Group.BatchBytes;
         int cells = _stock.Cells;
-        (long wanted, long small) = cells == 1
-            ? ((Usage + bytes) / 16, batch / 32)
-            : ((Math.Max(0, Volatile.Read(ref _drawn) - _stock.Own.Held) + bytes) / (36 * cells), batch / 64);
-        small = Group.MayStockSmallMembers(cells) ? small : 0;
+        (long uses, long part) = cells == 1
+            ? (Usage + bytes, 16)
+            : (Math.Max(0, Volatile.Read(ref _drawn) - _stock.Own.Held) + bytes, 36L * cells);
         long most = _stock.KeepsLittle ? batch / 32 : Math.Min(LargestQuantum, batch / 4);
-        long quantum = Math.Min(most, Math.Max(wanted, small));
+        long quantum = Math.Min(most, uses / part);
+        if (quantum < most)
+        {
+            quantum = Math.Min(most, Math.Max(quantum, Group.Stock.SmallQuantum(uses, cells)));
+        }
+
         _stock.Keep(quantum);
         return quantum;
     }

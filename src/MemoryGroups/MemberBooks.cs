@@ -63,17 +63,27 @@ internal sealed partial class MemberBooks(MemoryMember member, MemoryGroup group
             return false;
         }
 
+        GroupStock stock = Group.Stock;
+        stock.CutShares();
         bool fetches = !_stock.Own.IsPoisoned && !_stock.KeepsLittle;
-        if (!fetches && !Group.Stock.IsOpenHere)
+        if (!fetches && !stock.IsOpenHere)
         {
-            return TryDraw(bytes, fetches: false, rootFloor, out refused);
+            if (!TryDraw(bytes, fetches: false, rootFloor, out refused))
+            {
+                return false;
+            }
+
+            Interlocked.MemoryBarrier();
+            Member.ConfirmScore();
+            return true;
         }
 
         StockMoves moves = Group.Root.Stocks.Moves;
         int move = moves.Begin();
+        bool isDrawn = false;
         try
         {
-            return TryDraw(bytes, fetches, rootFloor, out refused);
+            isDrawn = TryDraw(bytes, fetches, rootFloor, out refused);
         }
         finally
         {
@@ -86,6 +96,13 @@ internal sealed partial class MemberBooks(MemoryMember member, MemoryGroup group
                 moves.Cancel(move);
             }
         }
+
+        if (isDrawn)
+        {
+            Member.ConfirmScore();
+        }
+
+        return isDrawn;
     }
 
     // Over the limit, for the requests that may; the caller has counted it.
@@ -209,6 +226,7 @@ internal sealed partial class MemberBooks(MemoryMember member, MemoryGroup group
         Repay(bytes);
     }
 
+    // The caller confirms the score.
     private bool TryDraw(long bytes, bool fetches, long rootFloor, out UsageCounter? refused)
     {
         // Only what the cell lacks: charges larger than its content would else fill it by a quantum each.
@@ -218,12 +236,13 @@ internal sealed partial class MemberBooks(MemoryMember member, MemoryGroup group
             return false;
         }
 
-        if (!TryAddDrawn(drawn))
+        if (!TryRaiseDrawn(drawn))
         {
             Group.Counter.Uncharge(drawn);
             return false;
         }
 
+        Member.ShowScore();
         Deposit(drawn - bytes);
         if (!fetches)
         {
@@ -235,13 +254,24 @@ internal sealed partial class MemberBooks(MemoryMember member, MemoryGroup group
 
     private bool TryAddDrawn(long bytes)
     {
+        if (!TryRaiseDrawn(bytes))
+        {
+            return false;
+        }
+
+        Member.PublishScore();
+        return true;
+    }
+
+    // The caller publishes the score.
+    private bool TryRaiseDrawn(long bytes)
+    {
         long seen = Volatile.Read(ref _drawn);
         while (seen >= 0)
         {
             long was = Interlocked.CompareExchange(ref _drawn, seen + bytes, seen);
             if (was == seen)
             {
-                Member.PublishScore();
                 return true;
             }
 
@@ -253,9 +283,9 @@ internal sealed partial class MemberBooks(MemoryMember member, MemoryGroup group
 
     // True: the caller gives these bytes back to the group. False: there is nothing left to do. What these books lack
     // is in other books of the same member, if it has moved: its raw uncharges took from here what was charged there.
-    private bool TrySubtractDrawn(long bytes)
+    private bool TrySubtractDrawn(long bytes, bool confirms = false)
     {
-        if (Subtract(bytes, bytes) == bytes)
+        if (Subtract(bytes, bytes, confirms) == bytes)
         {
             return true;
         }
@@ -279,8 +309,9 @@ internal sealed partial class MemberBooks(MemoryMember member, MemoryGroup group
         }
     }
 
-    // Takes off what is there, at most so much; -1 when that is less than the least, or the books are closed.
-    private long Subtract(long atLeast, long bytes)
+    // Takes off what is there, at most so much; -1 when that is less than the least, or the books are closed. Who
+    // confirms the score shows it only.
+    private long Subtract(long atLeast, long bytes, bool confirms = false)
     {
         long seen = Volatile.Read(ref _drawn);
         while (seen >= atLeast)
@@ -289,7 +320,15 @@ internal sealed partial class MemberBooks(MemoryMember member, MemoryGroup group
             long was = Interlocked.CompareExchange(ref _drawn, seen - part, seen);
             if (was == seen)
             {
-                Member.PublishScore();
+                if (confirms)
+                {
+                    Member.ShowScore();
+                }
+                else
+                {
+                    Member.PublishScore();
+                }
+
                 if (seen == part && Member.Books != this)
                 {
                     Member.PutAwayIfEmpty(this);

@@ -103,8 +103,9 @@ public sealed class MemoryAccount : IDisposable
         long quantum = _books.AccountQuantum;
         if (_spare.Value > 2 * quantum)
         {
-            long back = _spare.Value - quantum;
-            _spare.Value = quantum;
+            // Whole quanta: two of them fill the member's cell, and the next draw is served from there.
+            long back = quantum == 0 ? _spare.Value : (_spare.Value - quantum) / quantum * quantum;
+            _spare.Value -= back;
             _books.Uncharge(back);
         }
 
@@ -135,6 +136,15 @@ public sealed class MemoryAccount : IDisposable
         FollowMember();
         long missing = bytes - _spare.Value;
         long quantum = _books.AccountQuantum;
+
+        // What lies in the member's cell comes first, if it is worth the way: that is one interlocked operation.
+        long found = quantum > 0 ? _books.TakeSome(missing + (quantum / 4), missing + quantum) : 0;
+        if (found > 0)
+        {
+            _spare.Value += found;
+            return true;
+        }
+
         if (quantum > 0 && missing + quantum <= MemoryMember.MaxChargeBytes
             && MemoryMember.TryChargeTo(_books, missing + quantum))
         {

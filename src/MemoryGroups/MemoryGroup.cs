@@ -63,7 +63,7 @@ public partial class MemoryGroup : IDisposable, IRosterItem
 
     /// <summary>
     /// The least that can be in use: <see cref="Usage"/> without stock. The gap is at most an eighth of each member's
-    /// usage plus a batch for each CPU and group (twice that while stocks are full).
+    /// usage plus a batch for each CPU and group (while stocks are full, two of its own and one that members share).
     /// </summary>
     public long UsageLower
     {
@@ -129,9 +129,6 @@ public partial class MemoryGroup : IDisposable, IRosterItem
             return _knownBatch;
         }
     }
-
-    // Few members: each may keep a little stock in its cells although it uses next to nothing (MemberBooks.Quantum).
-    internal bool MayStockSmallMembers(int cells) => MemberRoster.Count * cells <= 16 * GroupStock.Slots;
 
     // Guarded by StockLedger's gate. Null while nobody below has ever held stock.
     internal StockLinks? StockLinks;

@@ -83,6 +83,11 @@ public sealed partial class MemoryMember
 
     internal void PublishScore() => _place.Publish();
 
+    // In two halves, with a full fence of the caller's in between (see ScoreTable).
+    internal void ShowScore() => _place.Show();
+
+    internal void ConfirmScore() => _place.Confirm();
+
     // Published once more when everybody knows the place: a charge in between could not.
     private void EnterTable()
     {

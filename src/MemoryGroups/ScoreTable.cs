@@ -9,8 +9,9 @@
 // this.
 //
 // A place is brought up to date by whoever changed something, without a lock: read what is true of the owner, write it,
-// read again. Whoever writes last looks again after it, so when all is quiet every place shows what is true. A late
-// writer may find that the place has a new owner by now; it writes what is true of that one.
+// read again, with a full fence in between. Whoever writes last looks again after it, so when all is quiet every place
+// shows what is true. A late writer may find that the place has a new owner by now; it writes what is true of that one.
+// Who moves stock executes such a fence anyway a little later: it shows the score first and looks again after that.
 // Must stay true: whoever changes what ScoreBound tells publishes after the change. How wrong at most: while a charge
 // is under way its place may be a moment behind, as if the scan had come before the charge.
 using System.Numerics;
@@ -88,6 +89,10 @@ internal sealed class ScoreTable
 internal readonly record struct ScorePlace(ScoreBlock? Block, int At)
 {
     internal void Publish() => Block?.Publish(At);
+
+    internal void Show() => Block?.Show(At);
+
+    internal void Confirm() => Block?.Confirm(At);
 }
 
 internal sealed class ScoreBlock
@@ -115,23 +120,33 @@ internal sealed class ScoreBlock
 
     internal void Publish(int at)
     {
-        MemoryMember? owner;
-        (long Bound, int Adjustment) shown;
         do
         {
-            owner = OwnerOf(at);
-            shown = TrueOf(owner);
-            if (shown.Adjustment != 0)
-            {
-                Volatile.Write(ref _isAdjusted, true);
-            }
-
-            Volatile.Write(ref _adjustments[at], shown.Adjustment);
-
-            // A full fence: the looks that follow come after the write.
-            Interlocked.Exchange(ref _bounds[at], shown.Bound);
+            Show(at);
+            Interlocked.MemoryBarrier();
         }
-        while (OwnerOf(at) != owner || TrueOf(owner) != shown);
+        while (!IsShown(at));
+    }
+
+    // The first half of it. The caller executes a full fence, an interlocked operation, and then calls Confirm.
+    internal void Show(int at)
+    {
+        (long bound, int adjustment) = TrueOf(OwnerOf(at));
+        if (adjustment != 0)
+        {
+            Volatile.Write(ref _isAdjusted, true);
+        }
+
+        Volatile.Write(ref _adjustments[at], adjustment);
+        Volatile.Write(ref _bounds[at], bound);
+    }
+
+    internal void Confirm(int at)
+    {
+        if (!IsShown(at))
+        {
+            Publish(at);
+        }
     }
 
     // The highest score that any of this block can have, of those below a ceiling; Never when there is none. Compiled
@@ -212,6 +227,9 @@ internal sealed class ScoreBlock
             Vector.ConditionalSelect(Vector.GreaterThan(high, Vector<long>.Zero), high + (addHigh * thousandth), never)
         );
     }
+
+    private bool IsShown(int at) =>
+        TrueOf(OwnerOf(at)) == (Volatile.Read(ref _bounds[at]), Volatile.Read(ref _adjustments[at]));
 
     private static (long Bound, int Adjustment) TrueOf(MemoryMember? owner) =>
         owner?.ScoreBound ?? (ScoreTable.Never, 0);

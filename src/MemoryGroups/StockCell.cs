@@ -61,6 +61,25 @@ internal struct StockCell
         return false;
     }
 
+    // Answers how much: at least so much, or nothing.
+    internal long TakeSome(long least, long most)
+    {
+        long seen = Volatile.Read(ref _bytes);
+        while (seen >= least)
+        {
+            long part = Math.Min(seen, most);
+            long was = Interlocked.CompareExchange(ref _bytes, seen - part, seen);
+            if (was == seen)
+            {
+                return part;
+            }
+
+            seen = was;
+        }
+
+        return 0;
+    }
+
     // The value after the add decides (never a second read): negative means poisoned, and the caller must TakeBack.
     internal long Add(long bytes) => Interlocked.Add(ref _bytes, bytes);
 

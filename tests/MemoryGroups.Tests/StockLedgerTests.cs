@@ -181,7 +181,8 @@ public sealed class StockLedgerTests
         Assert.True(tenant.BatchBytes < batch);
     }
 
-    // The group's own stock: at most an eighth of the limit. The members': about an eighth of what each uses.
+    // The group's own stock: at most an eighth of the limit. The members': about an eighth of what each uses, and a
+    // batch for each CPU that those share that use little.
     [Theory]
     [InlineData(1, false)]
     [InlineData(16, false)]
@@ -215,9 +216,11 @@ public sealed class StockLedgerTests
             long batch = tenant.BatchBytes;
             long own = tenant.Stock.Held;
             Assert.True(own <= limit / 8, $"seed {members}, step {step}: {own} in the group's own stock");
+            long shared = all.Sum(static one => Math.Max(0, one.Books.Held - (one.Usage / 7)));
+            Assert.True(shared <= GroupStock.Slots * batch, $"seed {members}, step {step}: {shared} in small cells");
             foreach (MemoryMember one in all)
             {
-                long most = (one.Usage / 7) + (cells * batch / 16);
+                long most = (2 * one.Usage) + (cells * batch / 16);
                 Assert.True(one.Books.Held <= most, $"seed {members}, step {step}: {one.Books.Held}, at most {most}");
             }
         }

@@ -29,6 +29,7 @@ public sealed class StockNumbersTests
     {
         using var world = new World();
         MemoryMember member = Group(world, Stocked.AmpleLimit).CreateMember("m");
+        Stocked.Crowd(member.Group);
         long batch = member.Group.BatchBytes;
         Assert.True(member.TryCharge(1000));
 
@@ -49,11 +50,7 @@ public sealed class StockNumbersTests
         using var world = new World();
         MemoryGroup group = Group(world, Stocked.AmpleLimit);
         MemoryMember first = group.CreateMember("first");
-        for (int count = 1; count < 16 * GroupStock.Slots; count++)
-        {
-            group.CreateMember("other");
-        }
-
+        Stocked.Crowd(group);
         first.Charge(1000);
         first.Charge(1000);
         Assert.Equal(Small, first.Books.Held);
@@ -69,12 +66,9 @@ public sealed class StockNumbersTests
     {
         using var world = new World();
         MemoryGroup group = Group(world, Stocked.AmpleLimit);
-        for (int count = 0; count < 16 * GroupStock.Slots; count++)
-        {
-            group.CreateMember("m");
-        }
+        Stocked.Crowd(group);
 
-        Assert.Equal((true, false), (group.MayStockSmallMembers(1), group.MayStockSmallMembers(2)));
+        Assert.Equal((Small, 0), (group.Stock.SmallQuantum(0, 1), group.Stock.SmallQuantum(0, 2)));
     }
 
     [Fact]
@@ -103,6 +97,7 @@ public sealed class StockNumbersTests
     {
         using var world = new World();
         MemoryMember member = Group(world, Stocked.AmpleLimit).CreateMember("m");
+        Stocked.Crowd(member.Group);
         member.Charge(1000);
         member.Charge(1000);
         Empty(member);
@@ -274,18 +269,48 @@ public sealed class StockNumbersTests
         using MemoryAccount account = member.OpenAccount();
         long Spare() => member.Usage - others - account.Used;
 
-        Assert.True(account.TryGrow(10));
+        // More than the member's cell can serve.
+        Assert.True(account.TryGrow(group.BatchBytes));
         Assert.Equal(quantum, Spare());
         Assert.True(account.TryGrow(quantum));
         Assert.Equal(0, Spare());
         Assert.True(account.TryGrow(2 * quantum));
+        others += member.Books.Held;
+        Empty(member);
         Assert.True(account.TryGrow(quantum + 5));
         Assert.Equal(quantum, Spare());
 
         account.Shrink(quantum);
         Assert.Equal(2 * quantum, Spare());
         account.Shrink(1);
-        Assert.Equal(quantum, Spare());
+        Assert.Equal(quantum + 1, Spare());
+        account.Shrink(account.Used);
+        Assert.InRange(Spare(), quantum, (2 * quantum) - 1);
+    }
+
+    // What the member has fetched lies nearer than the group's stock, if it is worth the way.
+    [Fact]
+    public void Account_draws_from_its_members_cell_first()
+    {
+        using var world = new World();
+        MemoryGroup group = Group(world, Stocked.AmpleLimit);
+        MemoryMember member = Stocked.Member(group, 128 * group.BatchBytes / 16);
+        long quantum = Math.Min(64 * 1024, group.BatchBytes / 4);
+        Empty(member);
+        Assert.True(member.TryCharge(1));
+        Assert.Equal(quantum, member.Books.Held);
+        long charged = group.Usage;
+        using MemoryAccount account = member.OpenAccount();
+
+        Assert.True(account.TryGrow(quantum / 2));
+        Assert.Equal((0, charged), (member.Books.Held, group.Usage));
+        Assert.True(account.TryGrow(quantum / 2));
+
+        member.Uncharge(quantum / 4);
+        Assert.Equal(quantum / 4, member.Books.Held);
+        Assert.True(account.TryGrow(1));
+
+        Assert.Equal(quantum, member.Books.Held);
     }
 
     [Fact]

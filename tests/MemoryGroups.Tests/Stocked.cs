@@ -21,6 +21,15 @@ internal static class Stocked
         return member;
     }
 
+    // So many members that there is no more than the least for those that use little.
+    public static void Crowd(MemoryGroup group)
+    {
+        while (group.Members.Count < 16 * GroupStock.Slots)
+        {
+            group.CreateMember("other");
+        }
+    }
+
     // As if its threads had collided often enough: it gets a cell for each CPU.
     public static void Widen(MemoryMember member)
     {

@@ -155,6 +155,25 @@ public sealed class VictimSearchTests
         Assert.Equal("m299", VictimSearch.WorstByScan(group, 1000)!.Value.Member.Name);
     }
 
+    // As if the charge of another thread came between writing the bound and looking at it again.
+    [Fact]
+    public void Change_between_the_two_halves_of_showing_a_score_is_found_by_the_second()
+    {
+        using var world = new World();
+        MemoryMember before = world.Root.CreateMember("before");
+        MemoryMember after = world.Root.CreateMember("after");
+        Assert.True(before.TryCharge(1000) && after.TryCharge(2000));
+        var block = new ScoreBlock(16);
+        block.SetOwner(3, before);
+        block.Show(3);
+        Assert.Equal(1000, block.ScoreAt(3, 0));
+
+        block.SetOwner(3, after);
+        block.Confirm(3);
+
+        Assert.Equal(after.Books.Drawn, block.ScoreAt(3, 0));
+    }
+
     private static void AssertTrue(MemoryRoot root, int seed)
     {
         var seen = new HashSet<MemoryMember>();
