@@ -145,6 +145,10 @@ internal sealed class OomRequest
 
     internal bool FitsIn(MemoryGroup group) => Bytes <= group.Counter.Room(RootFloor);
 
+    // Who may use the reserve is let over the limits of groups, as far as both it and the root have the bytes.
+    internal bool FitsInReserve => Asker is { MayUseReserve: true } && !Has(ChargeFlags.NoReserve)
+        && Bytes <= Root.Reserve.Left && FitsIn(Root);
+
     internal long RootFloor => Root.FloorFor(Flags, Asker is { MayUseReserve: true });
 
     // One line for each source and outcome, however often it was asked; bounded, because a request that retries for its

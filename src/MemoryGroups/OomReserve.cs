@@ -20,6 +20,8 @@ internal sealed class OomReserve(long size)
 
     internal long Used => Volatile.Read(ref _used);
 
+    internal long Left => Size - Used;
+
     internal bool TryTake(long bytes)
     {
         long seen = Used;

@@ -102,10 +102,13 @@ internal sealed class OomWaitQueue(MemoryRoot root)
     // Everything this member waits for is over.
     internal void EndAllOf(MemoryMember member, WakeReason reason) => SignalOwn(member, reason, static _ => true);
 
-    // This member may use more of the reserve than before: those of its sleepers that fit by now look again. Not what
-    // it waits for in user code, to which a hint would be the answer.
+    // This member may use more of the reserve than before: those of its sleepers that fit by now look again, be it over
+    // the limit of a full group. Not what it waits for in user code, to which a hint would be the answer.
     internal void WakeOwn(MemoryMember member) => SignalOwn(
-        member, WakeReason.Hint, static waiter => waiter.IsQueued && waiter.Request.FitsIn(waiter.Group));
+        member,
+        WakeReason.Hint,
+        static waiter => waiter.IsQueued
+            && (waiter.Request.FitsIn(waiter.Group) || waiter.Request.FitsInReserve));
 
     // A counter fell at E and above.
     internal void WakeFitting(MemoryGroup at) => WakeFitting(at, countPasses: true);
