@@ -534,7 +534,7 @@ again:
   passHintOn();
   through = true;
 
-  /* OomContest.RunAsync */
+  /* the contest: ChargeAttempt.RunAsync, OomContest */
 #ifdef TRYLOCK_BEFORE_QUEUE
   tryAcquire(me, r);
 #endif

@@ -97,7 +97,22 @@ internal sealed partial class ChargeAttempt
                 // Awaited here: every method around the sleep would be one more to suspend and to resume.
                 if (await StepAsync().ConfigureAwait(false))
                 {
-                    OomVerdict verdict = await OomContest.RunAsync(request, Refusing).ConfigureAwait(false);
+                    OomVerdict verdict;
+                    OomContest contest = request.Contest.Begin(Refusing);
+                    try
+                    {
+                        verdict = contest.Compete() switch
+                        {
+                            OomContest.Next.LookAgain => OomVerdict.Retry,
+                            OomContest.Next.Kill => await contest.KillAsync().ConfigureAwait(false),
+                            _ => contest.VerdictOn(await contest.SleepAsync(null).ConfigureAwait(false)),
+                        };
+                    }
+                    finally
+                    {
+                        contest.Leave();
+                    }
+
                     await ObeyContestAsync(verdict).ConfigureAwait(false);
                 }
 

@@ -1,35 +1,35 @@
 // Whether a member counts as work, and whether that work is stalled on memory: what MemoryPressure counts.
 //
-// A member may have several charges in the slow path at once; it is stalled while there is one. What was counted last
-// is remembered, and Recount brings it in line with what is true now: whoever freezes, thaws, exits or moves the member
-// changes that first and recounts then, in whatever order these meet. A charge that ends after the exit finds nothing
-// to take back.
+// A member may have several charges in the slow path at once; it is stalled while there is one, so only the first and
+// the last of them have something to count. What was counted last is remembered, and Recount brings it in line with
+// what is true now: whoever begins or ends a stall, freezes, thaws, exits or moves the member changes that first and
+// recounts then, in whatever order these meet. A charge that ends after the exit finds nothing to take back.
 // Must stay true: what is counted on a path is taken off the same path, in one walk.
 namespace MemoryGroups;
 
 public sealed partial class MemoryMember
 {
-    // Guarded by the root's guard, all of them.
+    // Changed without the guard; whether it is zero is looked at under it.
     private int _stalls;
+
+    // Guarded by the root's guard, both.
     private MemoryGroup? _countedIn;
     private bool _countedAsStalled;
 
     internal void BeginStall()
     {
-        MakePressure(Group);
-        using (Root.EnterGuard(Group))
+        if (Interlocked.Increment(ref _stalls) == 1)
         {
-            _stalls++;
-            RecountLocked();
+            MakePressure(Group);
+            Recount();
         }
     }
 
     internal void EndStall()
     {
-        using (Root.EnterGuard(Group))
+        if (Interlocked.Decrement(ref _stalls) == 0)
         {
-            _stalls--;
-            RecountLocked();
+            Recount();
         }
     }
 
@@ -53,7 +53,7 @@ public sealed partial class MemoryMember
     internal void RecountLocked()
     {
         MemoryGroup? group = IsExited || IsFrozen ? null : Group;
-        bool stalled = group is not null && _stalls > 0;
+        bool stalled = group is not null && Volatile.Read(ref _stalls) > 0;
         if (group == _countedIn)
         {
             if (group is not null && stalled != _countedAsStalled)

@@ -15,7 +15,10 @@
 // While a victim below this group is still on its way out, nobody tries the lock: its exit, or the reaper's deadline,
 // wakes us. That is also what keeps one OOM from notifying again and again while the memory is already coming.
 //
-// Must stay true: whatever happens in between, mark, queue entry and lock are undone before RunAsync returns (I9).
+// The steps are called by who suspends for them (ChargeAttempt.RunAsync): a method around a sleep is one more to
+// suspend and to resume.
+//
+// Must stay true: whatever happens in between, mark, queue entry and lock are undone by Leave, which comes last (I9).
 using System.Runtime.CompilerServices;
 
 namespace MemoryGroups;
@@ -59,7 +62,7 @@ internal sealed class OomContest
         _waiter = new OomWaiter(request, _root);
     }
 
-    private enum Next
+    internal enum Next
     {
         LookAgain,
         Kill,
@@ -72,25 +75,6 @@ internal sealed class OomContest
     {
         _group = _root;
         _waiter.Forget();
-    }
-
-    [AsyncMethodBuilder(typeof(PooledValueTaskBuilder<>))]
-    internal static async ValueTask<OomVerdict> RunAsync(OomRequest request, MemoryGroup group)
-    {
-        OomContest contest = request.Contest.Begin(group);
-        try
-        {
-            return contest.Compete() switch
-            {
-                Next.LookAgain => OomVerdict.Retry,
-                Next.Kill => await contest.KillAsync().ConfigureAwait(false),
-                _ => contest.VerdictOn(await contest.SleepAsync(null).ConfigureAwait(false)),
-            };
-        }
-        finally
-        {
-            contest.Leave();
-        }
     }
 
     // Leaves the others a tick to settle what a decision now would be too early for; not at all when it fits by then.
@@ -123,7 +107,7 @@ internal sealed class OomContest
     }
 
     // A waiter that somebody may still know is left to them, and the request with it.
-    private OomContest Begin(MemoryGroup group)
+    internal OomContest Begin(MemoryGroup group)
     {
         _group = group;
         if (_waiter.IsClean)
@@ -139,7 +123,7 @@ internal sealed class OomContest
     }
 
     // All of it at once, up to the point at which it has to wait for somebody.
-    private Next Compete()
+    internal Next Compete()
     {
         Probe.At(_root, ProbePoint.ChargeRefused, _request);
         EnterQueue();
@@ -190,7 +174,7 @@ internal sealed class OomContest
     }
 
     // Neither marked nor queued while killing (S000-12): the kill is what makes the wakes.
-    private async ValueTask<OomVerdict> KillAsync()
+    internal async ValueTask<OomVerdict> KillAsync()
     {
         using (_root.EnterGuard(_group))
         {
@@ -210,7 +194,7 @@ internal sealed class OomContest
         return verdict;
     }
 
-    private ValueTask<WakeReason> SleepAsync(TimeSpan? atMost)
+    internal ValueTask<WakeReason> SleepAsync(TimeSpan? atMost)
     {
         TimeSpan left = _request.TimeLeft;
         _brief = atMost is { } limit && (left == Timeout.InfiniteTimeSpan || limit < left);
@@ -223,7 +207,7 @@ internal sealed class OomContest
         return _waiter.SleepAsync(_brief ? atMost!.Value : left, _request.Cancel);
     }
 
-    private OomVerdict VerdictOn(WakeReason reason)
+    internal OomVerdict VerdictOn(WakeReason reason)
     {
         Probe.At(_root, ProbePoint.Woken, _request);
         return reason switch
@@ -293,7 +277,7 @@ internal sealed class OomContest
     }
 
     // The only way out. Who did not hold the lock wakes nobody (S000-19).
-    private void Leave()
+    internal void Leave()
     {
         bool held = _locked;
         WokenWaiters next = default;

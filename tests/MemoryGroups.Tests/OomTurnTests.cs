@@ -128,6 +128,27 @@ public sealed class OomTurnTests : IDisposable
         Assert.All(late, static one => Assert.True(one.Granted));
     }
 
+    // Of several charges of one member only the first and the last have a stall to count.
+    [Fact]
+    public void Wait_of_a_member_that_is_stalled_already_enters_the_guard_four_times()
+    {
+        MemoryMember member = _group.CreateMember("member");
+        Pending first = _world.Charge(member, 100);
+        Pending? second = null;
+
+        Assert.Equal(4, GuardEntries(() => second = _world.Charge(member, 100)));
+
+        Assert.Equal(1, _group.StalledMembers);
+        _hog.Uncharge(100);
+        _world.Run();
+        Assert.True(first.Granted && second!.Sleeps);
+        Assert.Equal(1, _group.StalledMembers);
+        _hog.Uncharge(100);
+        _world.Run();
+        Assert.True(second.Granted);
+        Assert.Equal(0, _group.StalledMembers);
+    }
+
     // Stall, pressure, queue, mark, trylock; then who is woken, leave, end of the stall. A release is part of leaving,
     // and to notify takes none when nobody is registered.
     [Fact]
