@@ -34,6 +34,9 @@ internal sealed class BackgroundReclaim(MemoryGroup group) : IThreadPoolWorkItem
         ReclaimReason reason = group == group.Root ? ReclaimReason.Capacity : ReclaimReason.High;
         try
         {
+            // Idle bytes first: they cost nobody anything.
+            group.Root.Stocks.Drain(group);
+
             // A reclaimer that says it gave something while the usage does not fall is not believed for ever.
             int fruitless = 0;
             while (Missing > 0 && fruitless < ChargeAttempt.MaxRounds)

@@ -31,12 +31,21 @@ public sealed class ChargedMemoryPool : MemoryPool<byte>
     /// <summary>What the memory that is out is charged, in bytes.</summary>
     public long RentedBytes => _arrays.RentedBytes;
 
+    /// <summary>
+    /// What lies idle and stays charged for the next renter, in bytes; see
+    /// <see cref="ChargedArrayPool{T}.KeptBytes"/>.
+    /// </summary>
+    public long KeptBytes => _arrays.KeptBytes;
+
     /// <summary>The largest memory, in bytes: <see cref="Array.MaxLength"/>.</summary>
     public override int MaxBufferSize => Array.MaxLength;
 
     /// <summary>Hands out memory; may reclaim, never waits, never kills.</summary>
     /// <param name="minBufferSize">How many bytes at least, 0 or more; -1, the default, is 4096.</param>
-    /// <returns>Dispose it to return the memory; disposing twice is harmless.</returns>
+    /// <returns>
+    /// Dispose it to return the memory. Disposing twice is harmless, but not on two threads at the same time: it has
+    /// one owner.
+    /// </returns>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="minBufferSize"/> is out of range.</exception>
     /// <exception cref="MemoryLimitExceededException">Refused; nothing was charged or handed out.</exception>
     /// <exception cref="OomKilledException">The member was killed.</exception>
@@ -83,10 +92,13 @@ public sealed class ChargedMemoryPool : MemoryPool<byte>
 
         public Memory<byte> Memory => _array ?? throw new ObjectDisposedException(nameof(IMemoryOwner<>));
 
+        // Not by exchange, which costs as much as all the rest: like that of the shared pool it is for one owner at a
+        // time.
         public void Dispose()
         {
-            if (Interlocked.Exchange(ref _array, null) is { } array)
+            if (_array is { } array)
             {
+                _array = null;
                 pool._arrays.Return(array);
             }
         }

@@ -20,6 +20,9 @@ internal sealed partial class MemberBooks
 
     private MemberStock _stock = new();
 
+    // What the member's pools keep here; null or empty for most. Guarded by the ledger's gate.
+    private HashSet<KeptArrays>? _keeping;
+
     // Since the last drain. Racy on purpose; unsigned, because it may go round.
     private uint _draws;
 
@@ -76,6 +79,28 @@ internal sealed partial class MemberBooks
         return true;
     }
 
+    internal bool MayKeepArraysLocked => IsListed && !IsClosed && Member.MayHoldStock && Member.Books == this;
+
+    internal void StartKeepingLocked(KeptArrays kept) => (_keeping ??= []).Add(kept);
+
+    internal void StopKeepingLocked(KeptArrays kept) => _keeping?.Remove(kept);
+
+    internal override void ShutKeptLocked(ref List<KeptArrays>? shut)
+    {
+        if (_keeping is not { Count: > 0 } keeping)
+        {
+            return;
+        }
+
+        foreach (KeptArrays kept in keeping)
+        {
+            kept.ShutLocked();
+        }
+
+        (shut ??= []).AddRange(keeping);
+        keeping.Clear();
+    }
+
     internal long WidenLocked() => _stock.WidenLocked(GroupStock.Slots);
 
     internal void Deposit(long bytes)
@@ -83,6 +108,15 @@ internal sealed partial class MemberBooks
         if (bytes > 0 && !_stock.Own.TryDeposit(bytes) && TrySubtractDrawn(bytes))
         {
             Group.Counter.Uncharge(bytes);
+        }
+    }
+
+    // Past the stock, for what was idle itself.
+    internal void UnchargeToGroup(long bytes)
+    {
+        if (TrySubtractDrawn(bytes))
+        {
+            GiveBack(bytes);
         }
     }
 

@@ -205,6 +205,11 @@ internal sealed partial class MemberBooks(MemoryMember member, MemoryGroup group
     // comes first: a charge that still finds stock in the cell then counts as made before the exit and returned by it.
     internal long Close()
     {
+        if (Volatile.Read(ref _keeping) is not null)
+        {
+            Group.Root.Stocks.TakeBackKept(this);
+        }
+
         long left = Usage;
         long drawn = Interlocked.Exchange(ref _drawn, Closed);
         if (drawn < 0)

@@ -147,7 +147,22 @@ public sealed class MemoryCharge : IDisposable
         }
     }
 
-    private bool IsDisposed => Volatile.Read(ref _bytes) < 0;
+    // Shrinks by bytes that were idle: they do not become stock.
+    internal void ShrinkToGroup(long bytes)
+    {
+        long part = Take(bytes);
+        if (part > 0)
+        {
+            _books.UnchargeToGroup(part);
+        }
+
+        if (part < bytes)
+        {
+            Volatile.Read(ref _later)?.ShrinkToGroup(bytes - part);
+        }
+    }
+
+    internal bool IsDisposed => Volatile.Read(ref _bytes) < 0;
 
     private MemoryCharge? TrySplit(long bytes)
     {

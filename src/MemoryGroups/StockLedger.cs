@@ -34,6 +34,11 @@ internal abstract class StockHolder(MemoryGroup group)
     // Takes everything out and leaves poison; the caller gives the bytes back to the group's counter.
     internal abstract long DrainLocked();
 
+    // Shuts the arrays that pools keep on the strength of this stock; the caller takes them back after the gate.
+    internal virtual void ShutKeptLocked(ref List<KeptArrays>? shut)
+    {
+    }
+
     // False when the holder is closed or a racing uncharge still holds the poisoned cell; it is tried again later.
     internal abstract bool TryOpenLocked(StockRoom room);
 }
@@ -59,9 +64,13 @@ internal sealed class StockLinks
     internal MemoryGroup? Next;
     internal MemoryGroup? Previous;
     internal bool IsListed;
+
+    // What pools may keep idle here, in bytes; and how often one was turned away, which is not guarded.
+    internal long Kept;
+    internal uint TurnedAway;
 }
 
-internal sealed class StockLedger
+internal sealed partial class StockLedger
 {
     private readonly Lock _gate = new();
 
@@ -123,12 +132,14 @@ internal sealed class StockLedger
         Moves.Settle();
     }
 
-    // Takes back all stock of the subtree. The counters fall inside the gate; thresholds are told, and sleepers woken,
-    // after it.
+    // Takes back all stock of the subtree, and the arrays that pools keep. The counters fall inside the gate, for those
+    // arrays after it; thresholds are told, and sleepers woken, after it.
     internal long Drain(MemoryGroup top)
     {
         long drained = 0;
         List<UsageCounter>? crossed = null;
+        List<KeptArrays>? shut = null;
+        int taking = -1;
         lock (_gate)
         {
             MemoryGroup at = top;
@@ -145,7 +156,15 @@ internal sealed class StockLedger
                         (crossed ??= []).Add(at.Counter);
                     }
 
-                    Moves.End(move);
+                    holder.ShutKeptLocked(ref shut);
+                    if (shut is null || taking >= 0)
+                    {
+                        Moves.End(move);
+                    }
+                    else
+                    {
+                        taking = move;
+                    }
                 }
 
                 if (at.StockLinks?.Children is { } child)
@@ -163,6 +182,12 @@ internal sealed class StockLedger
                 UnlistIfEmpty(at);
                 at = at.Parent!;
             }
+        }
+
+        if (shut is not null)
+        {
+            drained += KeptArrays.TakeBack(shut);
+            Moves.End(taking);
         }
 
         crossed?.ForEach(static counter => counter.CheckThresholds());
@@ -184,6 +209,7 @@ internal sealed class StockLedger
     internal void Remove(StockHolder holder)
     {
         long drained;
+        List<KeptArrays>? shut = null;
         lock (_gate)
         {
             if (holder.IsListed)
@@ -193,9 +219,11 @@ internal sealed class StockLedger
             }
 
             drained = holder.DrainLocked();
+            holder.ShutKeptLocked(ref shut);
         }
 
         holder.Group.Counter.Uncharge(drained);
+        KeptArrays.TakeBack(shut);
     }
 
     // What the subtree holds in stock at this moment, at most.

@@ -1,0 +1,66 @@
+// Opening and shutting the sizes that pools keep: under the gate of the stocks, because they are open where stock is.
+namespace MemoryGroups;
+
+internal sealed partial class StockLedger
+{
+    // One size, for the thread that asks. Only where stock is open and could grow still.
+    internal bool TryOpen(KeptArrays kept, KeptSlots slots, int sizeClass)
+    {
+        MemberBooks books = kept.Wanted;
+        if (RoomFor(books.Group) < StockRoom.Ample)
+        {
+            return false;
+        }
+
+        List<KeptSlots>? ended;
+        bool isOpen;
+        lock (_gate)
+        {
+            ended = kept.RemoveEndedLocked();
+            isOpen = kept.TryListLocked(slots) && books.MayKeepArraysLocked
+                && RoomFor(books.Group) == StockRoom.Ample && kept.TryOpenLocked(books, slots, sizeClass);
+        }
+
+        ended?.ForEach(kept.GiveBack);
+        return isOpen;
+    }
+
+    // What the pools of one member keep: it exits, and what lies idle is nothing that it left behind.
+    internal void TakeBackKept(MemberBooks books)
+    {
+        List<KeptArrays>? shut = null;
+        int move = Moves.Begin();
+        lock (_gate)
+        {
+            books.ShutKeptLocked(ref shut);
+        }
+
+        KeptArrays.TakeBack(shut);
+        Moves.End(move);
+    }
+
+    // What the pools of one group's members keep.
+    internal void TakeBackKept(MemoryGroup group)
+    {
+        List<KeptArrays>? shut = null;
+        int move = Moves.Begin();
+        lock (_gate)
+        {
+            for (StockHolder? holder = group.StockLinks?.Holders; holder is not null; holder = holder.Next)
+            {
+                holder.ShutKeptLocked(ref shut);
+            }
+        }
+
+        KeptArrays.TakeBack(shut);
+        Moves.End(move);
+    }
+
+    internal void End(KeptArrays kept)
+    {
+        lock (_gate)
+        {
+            kept.EndLocked();
+        }
+    }
+}
