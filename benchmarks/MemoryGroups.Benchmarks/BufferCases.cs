@@ -1,8 +1,9 @@
 // What charges by itself, against the same without charging: pools, streams, and pages that the reaper gives back.
 //
-// A pool's pair is measured bare and with the array written once, because whoever rents writes. A stream is written in
-// pieces of 4 KiB and read back whole; MemoryStream doubles its array, which is copied and cleared each time. Pages are
-// touched before they are given back; the baseline is a bare loop of the same system call over as many.
+// A pool's pair is measured bare and with the array written once, because whoever rents writes. What pools keep idle is
+// measured against its bound, and by what a charge pays that takes it all back. A stream is written in pieces of 4 KiB
+// and read back whole; MemoryStream doubles its array, which is copied and cleared each time. Pages are touched before
+// they are given back; the baseline is a bare loop of the same system call over as many.
 using System.Buffers;
 
 namespace MemoryGroups.Benchmarks;
@@ -33,8 +34,11 @@ internal static class BufferCases
                 Rent("array", arrays, 4096, write: false),
                 Rent("raw array written", ArrayPool<byte>.Shared, 4096, write: true),
                 Rent("array written", arrays, 4096, write: true),
+                Rent("raw array 2", ArrayPool<byte>.Shared, 4096, write: false, threads: 2),
+                Rent("array 2", arrays, 4096, write: false, threads: 2),
                 Rent("raw memory", MemoryPool<byte>.Shared, 4096),
                 Rent("memory", memory, 4096),
+                new OwnCase("take back", TakeBack),
                 new LoopCase("buffer", 1, _ => n => Allocate(native, 4096, n), chunk: 256),
                 new LoopCase("large buffer", 1, _ => n => Allocate(native, 1 << 20, n), chunk: 16),
             ],
@@ -44,9 +48,13 @@ internal static class BufferCases
                     at.Ratio("array written", "raw array written")),
                 Goal.AtMost("charged / raw array pool, 4 KiB, not touched", 1.3, static at =>
                     at.Ratio("array", "raw array")),
+                Goal.AtMost("charged / raw array pool, 4 KiB, not touched, 2 threads", 1.3, static at =>
+                    at.Ratio("array 2", "raw array 2")),
                 Goal.AtMost("charged / raw memory pool, 4 KiB, not touched", 1.3, static at =>
                     at.Ratio("memory", "raw memory")),
                 Goal.AtMost("allocated by a rent from the array pool", 0, static at => at.Bytes("array"), "B"),
+                Goal.AtMost("kept idle by 64 pools of a group, of its sixteenth", 1, static _ => PartKept()),
+                Goal.Shown("taking back what 32 pools keep", static at => at.Nanos("take back") / 1000, "us"),
                 Goal.Shown("native buffer of 4 KiB, zeroed: allocate, dispose", static at => at.Nanos("buffer"), "ns"),
                 Goal.Shown("native buffer of 1 MiB, not touched", static at => at.Nanos("large buffer"), "ns"),
             ],
@@ -95,7 +103,42 @@ internal static class BufferCases
         };
     }
 
-    private static LoopCase Rent(string name, ArrayPool<byte> pool, int bytes, bool write) => new(name, 1, _ => n =>
+    // Of what may lie idle in a group with a limit of 1 MiB.
+    private static double PartKept()
+    {
+        const long limit = 1 << 20;
+        using var root = new MemoryRoot();
+        MemoryGroup tenant = root.CreateGroup("tenant", new MemoryGroupOptions { Max = limit });
+        return Keep(tenant, 64).Sum(static pool => pool.KeptBytes) / (limit / 16.0);
+    }
+
+    private static double TakeBack()
+    {
+        using var root = new MemoryRoot();
+        MemoryGroup tenant = root.CreateGroup("tenant");
+        Keep(tenant, 32);
+        long start = TimeProvider.System.GetTimestamp();
+        root.Stocks.Drain(tenant);
+        return TimeProvider.System.GetElapsedTime(start).TotalNanoseconds;
+    }
+
+    private static ChargedArrayPool<byte>[] Keep(MemoryGroup tenant, int count)
+    {
+        ChargedArrayPool<byte>[] pools =
+            [.. Enumerable.Range(0, count).Select(i => new ChargedArrayPool<byte>(tenant.CreateMember($"m{i}")))];
+        foreach (ChargedArrayPool<byte> pool in pools)
+        {
+            for (int i = 0; i < 16; i++)
+            {
+                pool.Return(pool.Rent(4096));
+            }
+        }
+
+        return pools;
+    }
+
+    private static LoopCase Rent(
+        string name, ArrayPool<byte> pool, int bytes, bool write, int threads = 1) => new(name, threads, _ => n =>
     {
         for (int i = 0; i < n; i++)
         {
