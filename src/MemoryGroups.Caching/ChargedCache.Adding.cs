@@ -222,7 +222,6 @@ public sealed partial class ChargedCache<TKey, TValue>
     {
         CacheNode<TKey, TValue>? old = seen.Node;
         CacheNode? evicted;
-        bool isOverMax;
         missing = 0;
         lock (_gate)
         {
@@ -240,7 +239,7 @@ public sealed partial class ChargedCache<TKey, TValue>
             long rest = _fifo.Bytes - (old?.Bytes ?? 0);
             long unpaid = Math.Max(0, node.Bytes - (old?.Bytes ?? 0) - paid);
             long excess = Math.Max(0, rest + node.Bytes - _options.MaxBytes);
-            isOverMax = excess > 0;
+            bool isOverMax = excess > 0;
             bool isSpared = _untilProbe > 0 && rest + node.Bytes > _ceiling;
             bool exchanges = isRefused || paid > 0 || ((isOverMax || isSpared) && unpaid <= rest);
             if (unpaid > 0 && !exchanges)
@@ -256,17 +255,16 @@ public sealed partial class ChargedCache<TKey, TValue>
             }
 
             bool isProven = TakeOverLocked(old, node);
-            evicted = EvictLocked(wanted, out long freed);
+            evicted = EvictLocked(wanted, isOverMax ? Leaving.MaxBytes : Leaving.Refusal, out long freed);
             paid += freed + (old?.Bytes ?? 0) - node.Bytes;
             _fifo.Add(node, isProven);
             NoteLocked(isRefused, isSpared && !isOverMax);
         }
 
-        Finish(evicted, isOverMax ? Leaving.MaxBytes : Leaving.Refusal);
+        Finish(evicted);
         if (old is not null)
         {
             DiscardUnlessSame(old.Value, node.Value);
-            Interlocked.Increment(ref _left[(int)Leaving.Replaced]);
         }
 
         return Placing.Done;
@@ -287,6 +285,7 @@ public sealed partial class ChargedCache<TKey, TValue>
         node.Touch();
         _fifo.Remove(old);
         _table.Remove(old);
+        _left[(int)Leaving.Replaced]++;
         return isProven;
     }
 

@@ -46,13 +46,13 @@ public sealed partial class ChargedCache<TKey, TValue> : IDisposable
     private readonly CacheOwner _owner;
     private readonly StripedCount _hits = new();
     private readonly StripedCount _misses = new();
-    private readonly long[] _left = new long[(int)Leaving.Emptied + 1];
     private long _notKept;
     private long _failedDisposals;
 
     // Under the gate.
-    private readonly Lock _gate = new();
-    private readonly S3Fifo _fifo = new();
+    private readonly Lock _gate;
+    private readonly S3Fifo _fifo;
+    private readonly long[] _left;
 
     /// <summary>Makes a cache.</summary>
     /// <param name="member">Who is charged; best one that has nothing else to do.</param>
@@ -65,6 +65,11 @@ public sealed partial class ChargedCache<TKey, TValue> : IDisposable
         ArgumentNullException.ThrowIfNull(member);
         _options = (options ?? new ChargedCacheOptions<TKey, TValue>()).Checked();
         _table = new EntryTable<TKey, TValue>(_options.Comparer);
+
+        // After the table, which ends with room: what every writer changes shares no line with what every reader reads.
+        _gate = new Lock();
+        _fifo = new S3Fifo();
+        _left = new long[(int)Leaving.Emptied + 1];
         _owner = new CacheOwner(
             member,
             _options.Name ?? $"cache of {member.Path}",
@@ -191,9 +196,10 @@ public sealed partial class ChargedCache<TKey, TValue> : IDisposable
 
             _fifo.Remove(node);
             _table.Remove(node);
+            _left[(int)why]++;
         }
 
-        Finish(node, why);
+        Finish(node);
         _owner.Lease.Shrink(node.Bytes);
         return true;
     }
@@ -204,42 +210,35 @@ public sealed partial class ChargedCache<TKey, TValue> : IDisposable
         long freed;
         lock (_gate)
         {
-            all = EvictLocked(long.MaxValue, out freed);
-            _fifo.Forget();
+            all = EvictLocked(long.MaxValue, why, out freed);
         }
 
-        Finish(all, why);
+        Finish(all);
         _owner.Lease.Shrink(freed);
     }
 
     // Entries of at least so many bytes, out of the queues and the table: a chain for Finish. What they took is still
     // charged.
-    private CacheNode? EvictLocked(long bytes, out long freed)
+    private CacheNode? EvictLocked(long bytes, Leaving why, out long freed)
     {
         CacheNode? evicted = _fifo.Evict(bytes, out freed);
         for (CacheNode? node = evicted; node is not null; node = node.Newer)
         {
             _table.Remove((CacheNode<TKey, TValue>)node);
+            _left[(int)why]++;
         }
 
         return evicted;
     }
 
     // What has been taken out is disposed, under no lock. The bytes are the caller's to return.
-    private void Finish(CacheNode? chain, Leaving why)
+    private void Finish(CacheNode? chain)
     {
-        long count = 0;
         while (chain is CacheNode<TKey, TValue> node)
         {
             chain = node.Newer;
             node.Newer = null;
             Discard(node.Value);
-            count++;
-        }
-
-        if (count > 0)
-        {
-            Interlocked.Add(ref _left[(int)why], count);
         }
     }
 
@@ -266,10 +265,10 @@ public sealed partial class ChargedCache<TKey, TValue> : IDisposable
         long freed;
         lock (_gate)
         {
-            evicted = EvictLocked(bytes, out freed);
+            evicted = EvictLocked(bytes, Leaving.Reclaim, out freed);
         }
 
-        Finish(evicted, Leaving.Reclaim);
+        Finish(evicted);
         _owner.Lease.Shrink(freed);
         return freed;
     }

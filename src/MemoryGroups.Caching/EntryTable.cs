@@ -10,6 +10,7 @@
 // rest of its chain; a larger table is built with the other one of two links, so that the chains of the old one stay
 // whole. Who misses looks whether the table is still the same, and else looks again.
 using System.Numerics;
+using System.Runtime.InteropServices;
 
 namespace MemoryGroups.Caching;
 
@@ -23,7 +24,9 @@ internal sealed class EntryTable<TKey, TValue>(IEqualityComparer<TKey>? comparer
         comparer ?? (typeof(TKey).IsValueType ? null : EqualityComparer<TKey>.Default);
 
     private Table _table = new(SmallestTable, useOther: false);
-    private int _count;
+
+    // Writers' own, and on a line of its own: the fields above are read by every lookup.
+    private PaddedCount _count;
 
     internal int HashOf(TKey key) =>
         _comparer is null ? EqualityComparer<TKey>.Default.GetHashCode(key) : _comparer.GetHashCode(key);
@@ -55,7 +58,7 @@ internal sealed class EntryTable<TKey, TValue>(IEqualityComparer<TKey>? comparer
     internal void Add(CacheNode<TKey, TValue> node)
     {
         // Half full at most: a miss then seldom has to look at an entry.
-        if (++_count > _table.Buckets.Length / 2)
+        if (++_count.Value > _table.Buckets.Length / 2)
         {
             Resize(2 * _table.Buckets.Length);
         }
@@ -74,7 +77,7 @@ internal sealed class EntryTable<TKey, TValue>(IEqualityComparer<TKey>? comparer
         }
 
         Volatile.Write(ref link, node.Next(_table.UseOther));
-        if (--_count < _table.Buckets.Length / 16 && _table.Buckets.Length > SmallestTable)
+        if (--_count.Value < _table.Buckets.Length / 16 && _table.Buckets.Length > SmallestTable)
         {
             Resize(_table.Buckets.Length / 4);
         }
@@ -131,4 +134,12 @@ internal sealed class EntryTable<TKey, TValue>(IEqualityComparer<TKey>? comparer
         internal ref CacheNode<TKey, TValue>? BucketOf(int hash) =>
             ref Buckets[(int)(unchecked((uint)hash * 2654435769u) >> _shift)];
     }
+}
+
+// The line before and the line after it are nobody's.
+[StructLayout(LayoutKind.Explicit, Size = 128)]
+internal struct PaddedCount
+{
+    [FieldOffset(64)]
+    internal int Value;
 }

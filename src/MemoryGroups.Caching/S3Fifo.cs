@@ -23,10 +23,6 @@ internal sealed class S3Fifo
 
     internal int Count => _small.Count + _main.Count;
 
-    internal int Ghosts => _ghosts.Count;
-
-    internal long MainBytes => _main.Bytes;
-
     internal void Add(CacheNode node, bool isProven) =>
         (_ghosts.TryRemove(node.Hash) || isProven ? _main : _small).Add(node);
 
@@ -62,8 +58,6 @@ internal sealed class S3Fifo
         _ghosts.TrimTo(MostGhosts);
         return first;
     }
-
-    internal void Forget() => _ghosts.TrimTo(0);
 
     private int MostGhosts => (int)(Count * 9L / 10);
 

@@ -38,6 +38,24 @@ public sealed class EntryTableTests
         Assert.All(expected, pair => Assert.Same(pair.Value, table.Find(pair.Key, table.HashOf(pair.Key))));
     }
 
+    // Its chain still begins as it did.
+    [Fact]
+    public void Sighting_of_an_entry_that_has_left_is_out_of_date()
+    {
+        const int Hash = 7;
+        var table = new EntryTable<int, int>(null);
+        CacheNode<int, int> first = new(1, 1, 1, Hash), second = new(2, 2, 1, Hash);
+        table.Add(first);
+        table.Add(second);
+        EntryTable<int, int>.Sighting seen = table.Look(1, Hash);
+        Assert.True(seen.Node == first && seen.First == second && table.IsCurrent(seen, Hash));
+
+        table.Remove(first);
+        first.Place = CachePlace.Gone;
+
+        Assert.False(table.IsCurrent(seen, Hash));
+    }
+
     // Keys that stay are found by everybody at every moment; the writer makes the table grow and shrink around them.
     [Theory]
     [InlineData(1)]

@@ -92,6 +92,49 @@ public sealed class HitRateTests
         Assert.Equal(1, Enumerable.Range(0, 101).Count(key => cache.TryGet(key, out _)));
     }
 
+    // Written anew when it is among the proven ones already: the ghost it came back by is gone by then.
+    [Fact]
+    public void Proven_key_that_is_written_again_stays_proven()
+    {
+        using var scene = new CacheScene();
+        using ChargedCache<int, int> cache = scene.NewCache(EntryBytes, 100 * EntryBytes);
+        CacheScene.Fill(cache, 101);
+        CacheScene.Fill(cache, 1);
+        CacheScene.Fill(cache, 1);
+
+        CacheScene.Fill(cache, 500, from: 1000);
+
+        Assert.True(cache.TryGet(0, out _));
+    }
+
+    // What came back would be among the proven ones, and survive the 500.
+    [Fact]
+    public void Cleared_cache_has_forgotten_what_it_had_evicted()
+    {
+        using var scene = new CacheScene();
+        using ChargedCache<int, int> cache = scene.NewCache(EntryBytes, 100 * EntryBytes);
+        CacheScene.Fill(cache, 101);
+
+        cache.Clear();
+        CacheScene.Fill(cache, 1);
+        CacheScene.Fill(cache, 500, from: 1000);
+
+        Assert.False(cache.TryGet(0, out _));
+    }
+
+    // A tenth of so few bytes is nothing, and nothing is what an empty queue holds.
+    [Fact]
+    public void Entries_of_few_bytes_are_evicted_from_the_queue_they_are_in()
+    {
+        var fifo = new S3Fifo();
+        var nodes = Enumerable.Range(0, 3).Select(static i => new CacheNode<int, int>(i, i, 1, i)).ToList();
+        nodes.ForEach(node => fifo.Add(node, isProven: true));
+
+        Assert.Same(nodes[0], fifo.Evict(1, out long freed));
+
+        Assert.Equal((1, 2), (freed, fifo.Count));
+    }
+
     private static bool Request(ChargedCache<int, int> cache, int key)
     {
         if (cache.TryGet(key, out int value))

@@ -1,0 +1,119 @@
+// MemoryCache under a group at its edges: entries that weigh nothing, that may not go, that never get a value, and that
+// are larger than what could be evicted for them.
+
+using Microsoft.Extensions.Caching.Memory;
+
+namespace MemoryGroups.Caching.Tests;
+
+public sealed class ChargedMemoryCacheEdgeTests
+{
+    [Fact]
+    public async Task Entries_that_may_not_go_are_not_given_and_the_reclaim_ends()
+    {
+        using var scene = new CacheScene();
+        using ChargedMemoryCache cache = NewCache(scene);
+        Set(cache, "a", 1000, CacheItemPriority.NeverRemove);
+
+        Assert.Equal(0, await scene.Group.ReclaimAsync(500));
+
+        Assert.Equal((1000, 1000), (cache.Bytes, scene.Group.Usage));
+    }
+
+    [Fact]
+    public async Task Entries_that_weigh_nothing_are_not_evicted_for_bytes()
+    {
+        using var scene = new CacheScene();
+        using ChargedMemoryCache cache = NewCache(scene);
+        Set(cache, "a", 0);
+        using MemoryMember query = scene.Group.CreateMember("query");
+        query.Charge(1000);
+
+        Assert.Equal(0, await scene.Group.ReclaimAsync(500));
+
+        Assert.True(cache.TryGetValue("a", out _));
+    }
+
+    [Fact]
+    public void Cache_is_not_emptied_for_an_entry_that_would_be_refused_all_the_same()
+    {
+        using var scene = new CacheScene(max: 10_000);
+        using ChargedMemoryCache cache = NewCache(scene);
+        Set(cache, "small", 100);
+        Assert.True(scene.Group.CreateMember("query").TryCharge(9000));
+
+        Set(cache, "large", 5000);
+
+        Assert.True(cache.TryGetValue("small", out _));
+        Assert.False(cache.TryGetValue("large", out _));
+    }
+
+    [Fact]
+    public void Large_entry_takes_the_place_of_as_many_small_ones_as_it_needs()
+    {
+        using var scene = new CacheScene(max: 10_000);
+        using ChargedMemoryCache cache = NewCache(scene);
+        for (int i = 0; i < 10; i++)
+        {
+            Set(cache, i, 1000);
+        }
+
+        Set(cache, "large", 3000);
+
+        Assert.True(cache.TryGetValue("large", out _));
+        Assert.Equal((10_000, 10_000), (cache.Bytes, scene.Group.Usage));
+    }
+
+    [Fact]
+    public void Refused_entry_takes_nothing_from_what_others_are_charged()
+    {
+        using var scene = new CacheScene(max: 10_000);
+        using ChargedMemoryCache cache = NewCache(scene);
+        Set(cache, "other", 700);
+        Set(cache, "a", 100);
+
+        Set(cache, "a", 50_000);
+
+        Assert.False(cache.TryGetValue("a", out _));
+        Assert.Equal((700, 700), (cache.Bytes, scene.Group.Usage));
+    }
+
+    [Fact]
+    public void Entry_that_never_gets_a_value_leaves_the_older_one_of_its_key()
+    {
+        using var scene = new CacheScene(max: 10_000);
+        using ChargedMemoryCache cache = NewCache(scene);
+        Set(cache, "a", 100);
+
+        using (ICacheEntry entry = cache.CreateEntry("a"))
+        {
+            entry.Size = 50_000;
+        }
+
+        Assert.Equal("value of a", cache.Get("a"));
+        Assert.Equal((100, 0), (scene.Group.Usage, scene.Group.RefusalCount));
+    }
+
+    [Theory]
+    [InlineData(0, 1)]
+    [InlineData(1, 0)]
+    public async Task Cheaper_one_of_two_caches_is_asked_first(int costOfFirst, int costOfSecond)
+    {
+        using var scene = new CacheScene();
+        using ChargedMemoryCache first = NewCache(scene, costOfFirst);
+        using ChargedMemoryCache second = NewCache(scene, costOfSecond);
+        Set(first, "a", 100);
+        Set(second, "a", 100);
+
+        await scene.Group.ReclaimAsync(100);
+
+        Assert.Equal((100 * costOfFirst, 100 * costOfSecond), (first.Bytes, second.Bytes));
+    }
+
+    private static ChargedMemoryCache NewCache(CacheScene scene, int cost = 0) =>
+        new MemoryCache(new MemoryCacheOptions { SizeLimit = long.MaxValue, TrackStatistics = true })
+            .ChargeTo(scene.Member, reclaimCost: cost);
+
+    private static void Set(
+        ChargedMemoryCache cache, object key, long bytes, CacheItemPriority priority = CacheItemPriority.Normal) =>
+        cache.Set(key, $"value of {key}", new MemoryCacheEntryOptions { Size = bytes, Priority = priority });
+}
