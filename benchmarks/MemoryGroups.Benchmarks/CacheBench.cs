@@ -26,6 +26,34 @@ internal readonly struct TheirCache(MemoryCache cache, MemoryCacheEntryOptions o
     public void Set(string key) => cache.Set(key, key, options);
 }
 
+// Known to be dear, and by work of another thread only: for each tenth miss the pool looks at some keys.
+internal readonly struct WorkOnThePool(OurCache cache, string[] keys) : ICacheUnderTest
+{
+    private const int KeysAtOnce = 200;
+
+    public bool TryGet(string key) => cache.TryGet(key);
+
+    public void Set(string key)
+    {
+        cache.Set(key);
+        if (key[^1] == '7')
+        {
+            ThreadPool.UnsafeQueueUserWorkItem(Look, keys, preferLocal: false);
+        }
+    }
+
+    private static void Look(string[] keys)
+    {
+        int odd = 0;
+        for (int i = 0; i < KeysAtOnce; i++)
+        {
+            odd += keys[i].GetHashCode() & 1;
+        }
+
+        GC.KeepAlive(odd);
+    }
+}
+
 // One of each, with room for so many entries, and a trace of requests that every thread enters at another place.
 internal sealed class CacheBench : IDisposable
 {
@@ -59,11 +87,12 @@ internal sealed class CacheBench : IDisposable
     /// <summary>Requests, each followed by a Set when it misses; misses are what it answers.</summary>
     internal LoopCase Case<TCache>(string name, int threads, TCache cache)
         where TCache : struct, ICacheUnderTest =>
-        new(name, threads, thread =>
-        {
-            int at = thread * _trace.Length / 2;
-            return operations => Run(cache, operations, ref at);
-        });
+        new(name, threads, Requests(cache));
+
+    /// <summary>The same by the CPU time of all threads, those that evict included.</summary>
+    internal ProcessCase WholeCase<TCache>(string name, int threads, TCache cache)
+        where TCache : struct, ICacheUnderTest =>
+        new(name, threads, Requests(cache));
 
     internal long Run<TCache>(TCache cache, int requests)
         where TCache : struct, ICacheUnderTest
@@ -82,6 +111,13 @@ internal sealed class CacheBench : IDisposable
         _theirs.Dispose();
         _tree.Dispose();
     }
+
+    private Func<int, Chunk> Requests<TCache>(TCache cache)
+        where TCache : struct, ICacheUnderTest => thread =>
+        {
+            int at = thread * _trace.Length / 2;
+            return operations => Run(cache, operations, ref at);
+        };
 
     private long Run<TCache>(TCache cache, int requests, ref int at)
         where TCache : struct, ICacheUnderTest

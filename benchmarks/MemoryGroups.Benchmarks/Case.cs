@@ -2,7 +2,8 @@
 //
 // LoopCase runs the same operation on some threads for one window. The operation comes as chunks: a delegate that runs
 // it so many times in a loop of its own and answers how often it was refused, so that neither the delegate call nor the
-// clock is in the figure. OwnCase is for what is not a loop (a latency, a walk over a large tree): it measures itself.
+// clock is in the figure. ProcessCase counts what other threads do for it. OwnCase is for what is not a loop (a latency,
+// a walk over a large tree): it measures itself.
 namespace MemoryGroups.Benchmarks;
 
 internal abstract class Case(string name)
@@ -28,6 +29,17 @@ internal sealed class LoopCase(string name, int threads, Func<int, Chunk> worker
 
     internal override Measurement? TryMeasure(Window window) =>
         window.TryMeasure(_chunks, chunk, counted == 0 ? _chunks.Length : counted);
+}
+
+/// <summary>The same for what leaves work to threads of its own: the figure is the whole process's CPU time.</summary>
+/// <param name="name">Unique within the scene; goals refer to it.</param>
+/// <param name="threads">How many run it at the same time.</param>
+/// <param name="worker">Makes what thread i runs.</param>
+internal sealed class ProcessCase(string name, int threads, Func<int, Chunk> worker) : Case(name)
+{
+    private readonly Chunk[] _chunks = [.. Enumerable.Range(0, threads).Select(worker)];
+
+    internal override Measurement? TryMeasure(Window window) => window.MeasureProcess(_chunks, operations: 4096);
 }
 
 /// <param name="name">Unique within the scene; goals refer to it.</param>

@@ -4,11 +4,22 @@
 // core for each thread they are pinned to different ones, and the window counts only when every thread had its core for
 // 97 % of it: what another process took would else be booked as the price of an operation. With more threads than
 // cores the same is asked of the sum.
+//
+// What leaves work to other threads is measured by the CPU time of the whole process, from the start until it rests:
+// such threads take the cores from those that count, and nobody could say who did. CPU time does not pass while another
+// process runs; so nobody is pinned, and every window counts.
 namespace MemoryGroups.Benchmarks;
 
 internal sealed class Window(Machine machine) : IDisposable
 {
     private const double LeastShare = 0.97;
+
+    // So many times as long: a cache's compactions are events, and a window needs many of them.
+    private const int LongerForProcess = 10;
+
+    private const int MostPauses = 100;
+
+    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(4);
 
     private readonly List<Worker> _workers = [];
 
@@ -21,23 +32,53 @@ internal sealed class Window(Machine machine) : IDisposable
     /// <param name="counted">The first so many threads are measured; the others are only there.</param>
     internal Measurement? TryMeasure(IReadOnlyList<Chunk> chunks, int operations, int counted)
     {
+        Share[] shares = Run(chunks, operations, Length, isPinned: chunks.Count <= machine.Cores);
+        return HadTheirCores(shares) ? Sum(shares[..counted]) : null;
+    }
+
+    /// <summary>Nanoseconds are those of all the process's threads, whatever they ran on; the rate is by the clock.
+    /// </summary>
+    internal Measurement MeasureProcess(IReadOnlyList<Chunk> chunks, int operations)
+    {
+        TimeSpan before = Environment.CpuUsage.TotalTime;
+        Measurement sum = Sum(Run(chunks, operations, Length * LongerForProcess, isPinned: false));
+        WaitForRest();
+        return sum with { Nanos = (Environment.CpuUsage.TotalTime - before).TotalNanoseconds / sum.Operations };
+    }
+
+    public void Dispose() => _workers.ForEach(static worker => worker.Dispose());
+
+    private Share[] Run(IReadOnlyList<Chunk> chunks, int operations, TimeSpan length, bool isPinned)
+    {
         while (_workers.Count < chunks.Count)
         {
             _workers.Add(new Worker(_workers.Count, machine));
         }
 
-        var start = new Start(chunks.Count, isPinned: chunks.Count <= machine.Cores);
+        var start = new Start(chunks.Count, isPinned);
         Worker[] working = [.. _workers.Take(chunks.Count)];
         for (int i = 0; i < working.Length; i++)
         {
-            working[i].Begin(chunks[i], operations, Length, start);
+            working[i].Begin(chunks[i], operations, length, start);
         }
 
-        Share[] shares = [.. working.Select(static worker => worker.End())];
-        return HadTheirCores(shares) ? Sum(shares[..counted]) : null;
+        return [.. working.Select(static worker => worker.End())];
     }
 
-    public void Dispose() => _workers.ForEach(static worker => worker.Dispose());
+    // What a case has left to others belongs to its own figure, and not to the next one's.
+    private static void WaitForRest()
+    {
+        using var pause = new ManualResetEventSlim();
+        for (int i = 0; i < MostPauses; i++)
+        {
+            TimeSpan before = Environment.CpuUsage.TotalTime;
+            pause.Wait(Pause);
+            if (ThreadPool.PendingWorkItemCount == 0 && Environment.CpuUsage.TotalTime - before < Pause / 4)
+            {
+                return;
+            }
+        }
+    }
 
     private bool HadTheirCores(Share[] shares)
     {
