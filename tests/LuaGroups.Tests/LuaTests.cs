@@ -35,9 +35,9 @@ public sealed class LuaTests : IDisposable
     {
         using LuaSession session = LuaSession.Open(Group("tenant"), "state");
 
-        object?[] values = await session.RunAsync("x = 40 return x + 2, 1.5, 'text', true, nil");
+        object?[] values = await session.RunAsync("x = 40 return x + 2, 1.5, 'text', true, nil, {}, print");
 
-        Assert.Equal([42L, 1.5, "text", true, null], values);
+        Assert.Equal([42L, 1.5, "text", true, null, "(not a plain value)", "(not a plain value)"], values);
         Assert.Equal(41L, Assert.Single(await session.RunAsync("return x + 1")));
     }
 
@@ -125,6 +125,7 @@ public sealed class LuaTests : IDisposable
 
         LuaException error = Assert.IsType<LuaException>(refused.InnerException);
         Assert.Equal("not enough memory", error.Message);
+        Assert.DoesNotContain("Meanwhile", refused.Message, StringComparison.Ordinal);
         Assert.Equal([false, "not enough memory"], caught);
         Assert.Equal(3L, Assert.Single(await session.RunAsync("return 1 + 2")));
         Assert.InRange(group.PeakUsage, 2 * Mega, 4 * Mega);
@@ -159,7 +160,7 @@ public sealed class LuaTests : IDisposable
 
         OperationCanceledException cancelled = await Assert.ThrowsAnyAsync<OperationCanceledException>(
             () => running.WaitAsync(Deadline, TimeProvider.System, Abort));
-        Assert.Equal(cancel.Token, cancelled.CancellationToken);
+        Assert.Equal((cancel.Token, "The script was cancelled."), (cancelled.CancellationToken, cancelled.Message));
         Assert.Equal(1L, Assert.Single(await session.RunAsync("return 1")));
     }
 
@@ -175,7 +176,9 @@ public sealed class LuaTests : IDisposable
         await Assert.ThrowsAsync<ObjectDisposedException>(
             () => running.WaitAsync(Deadline, TimeProvider.System, Abort));
         Assert.True(SpinWait.SpinUntil(() => group.Members.Count == 0, Deadline));
-        await Assert.ThrowsAsync<ObjectDisposedException>(() => session.RunAsync("return 1"));
+        ObjectDisposedException closed =
+            await Assert.ThrowsAsync<ObjectDisposedException>(() => session.RunAsync("return 1"));
+        Assert.Contains("The Lua session 'root/tenant/state' is closed.", closed.Message, StringComparison.Ordinal);
     }
 
     [Theory]
@@ -193,8 +196,9 @@ public sealed class LuaTests : IDisposable
     }
 
     [Theory]
-    [InlineData("error('mine')", "mine")]
-    [InlineData("return 1 +", "unexpected symbol")]
+    [InlineData("error('mine')", "script:1: mine")]
+    [InlineData("error(nil)", "The script failed without saying why.")]
+    [InlineData("return 1 +", "script:1: unexpected symbol")]
     [InlineData("setmetatable({}, {__gc = function() end})", "no finalizers")]
     public async Task Script_s_own_error_stays_its_own(string script, string says)
     {
@@ -216,7 +220,8 @@ public sealed class LuaTests : IDisposable
         InvalidOperationException error =
             await Assert.ThrowsAsync<InvalidOperationException>(() => session.RunAsync("return 1"));
 
-        Assert.Contains("root/tenant/state", error.Message, StringComparison.Ordinal);
+        Assert.Equal("'root/tenant/state' is running a script: a state runs one at a time. Await it, or open another "
+            + "session.", error.Message);
         await cancel.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(
             () => running.WaitAsync(Deadline, TimeProvider.System, Abort));
@@ -231,6 +236,61 @@ public sealed class LuaTests : IDisposable
 
         Assert.Empty(group.Members);
         Assert.Equal(0, group.Usage);
+    }
+
+    [Fact]
+    public async Task Idle_state_answers_a_reclaim_with_what_its_garbage_was()
+    {
+        MemoryGroup group = Group("tenant");
+        using LuaSession session = LuaSession.Open(group, "state");
+        await session.RunAsync("t = string.rep('x', 1 << 20) t = nil");
+        long before = group.Usage;
+
+        long given = await group.ReclaimAsync(4 * Mega, Abort);
+
+        Assert.InRange(given, Mega, 2 * Mega);
+        Assert.Equal(before - given, group.Usage);
+        Assert.InRange(await group.ReclaimAsync(4 * Mega, Abort), 0, 4096);
+    }
+
+    [Fact]
+    public async Task Script_that_failed_leaves_no_garbage()
+    {
+        MemoryGroup group = Group("tenant");
+        using LuaSession session = LuaSession.Open(group, "state");
+        long before = group.Usage;
+
+        await Assert.ThrowsAsync<LuaException>(
+            () => session.RunAsync("local t = string.rep('x', 1 << 20) error('no')"));
+
+        Assert.InRange(group.Usage, 10_000, before + 10_000);
+    }
+
+    [Fact]
+    public async Task What_is_null_is_refused_by_name()
+    {
+        using LuaSession session = LuaSession.Open(Group("tenant"), "state");
+
+        Assert.Equal("group", Assert.Throws<ArgumentNullException>(() => LuaSession.Open(null!, "state")).ParamName);
+        Assert.Equal(
+            "script", (await Assert.ThrowsAsync<ArgumentNullException>(() => session.RunAsync(null!))).ParamName);
+    }
+
+    [Fact]
+    public async Task Closed_state_is_asked_for_nothing_any_more()
+    {
+        MemoryGroup group = Group("tenant", Mega);
+        LuaSession session = LuaSession.Open(group, "state");
+        await session.RunAsync("return 1");
+        await _root.OomKiller.DisableAsync(TimeSpan.Zero, Abort);
+
+        session.Dispose();
+        session.Dispose();
+
+        using MemoryMember other = group.CreateMember("other");
+        MemoryLimitExceededException refused =
+            Assert.Throws<MemoryLimitExceededException>(() => other.Charge(2 * Mega));
+        Assert.DoesNotContain("garbage of", refused.Message, StringComparison.Ordinal);
     }
 
     private MemoryGroup Group(string name, long max = long.MaxValue) =>
