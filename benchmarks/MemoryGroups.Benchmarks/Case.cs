@@ -2,8 +2,8 @@
 //
 // LoopCase runs the same operation on some threads for one window. The operation comes as chunks: a delegate that runs
 // it so many times in a loop of its own and answers how often it was refused, so that neither the delegate call nor the
-// clock is in the figure. ProcessCase counts what other threads do for it. OwnCase is for what is not a loop (a latency,
-// a walk over a large tree): it measures itself.
+// clock is in the figure. ProcessCase counts what other threads do for it. OwnCase is for what is not a loop (a
+// latency, a walk over a large tree): it measures itself.
 namespace MemoryGroups.Benchmarks;
 
 internal abstract class Case(string name)
