@@ -11,6 +11,8 @@ namespace MemoryGroups.Benchmarks;
 internal static class BufferCases
 {
     private const string Area = "buffers";
+    private const int Size = 4096;
+
     private static readonly byte[] Piece = new byte[4096];
 
     internal static IEnumerable<Scene> Scenes =>
@@ -30,14 +32,14 @@ internal static class BufferCases
         {
             Cases =
             [
-                Rent("raw array", ArrayPool<byte>.Shared, 4096, write: false),
-                Rent("array", arrays, 4096, write: false),
-                Rent("raw array written", ArrayPool<byte>.Shared, 4096, write: true),
-                Rent("array written", arrays, 4096, write: true),
-                Rent("raw array 2", ArrayPool<byte>.Shared, 4096, write: false, threads: 2),
-                Rent("array 2", arrays, 4096, write: false, threads: 2),
-                Rent("raw memory", MemoryPool<byte>.Shared, 4096),
-                Rent("memory", memory, 4096),
+                Rent("raw array", default(RawArrays)),
+                Rent("array", new ChargedArrays(arrays)),
+                RentAndWrite("raw array written", default(RawArrays)),
+                RentAndWrite("array written", new ChargedArrays(arrays)),
+                Rent("raw array 2", default(RawArrays), threads: 2),
+                Rent("array 2", new ChargedArrays(arrays), threads: 2),
+                RentMemory("raw memory", default(RawMemory)),
+                RentMemory("memory", new ChargedMemory(memory)),
                 new OwnCase("take back", TakeBack),
                 new LoopCase("buffer", 1, _ => n => Allocate(native, 4096, n), chunk: 256),
                 new LoopCase("large buffer", 1, _ => n => Allocate(native, 1 << 20, n), chunk: 16),
@@ -137,32 +139,17 @@ internal static class BufferCases
         return pools;
     }
 
-    private static LoopCase Rent(
-        string name, ArrayPool<byte> pool, int bytes, bool write, int threads = 1) => new(name, threads, _ => n =>
-    {
-        for (int i = 0; i < n; i++)
-        {
-            byte[] array = pool.Rent(bytes);
-            if (write)
-            {
-                array.AsSpan().Fill((byte)(i & 0x7f));
-            }
+    private static LoopCase Rent<TRenter>(string name, TRenter renter, int threads = 1)
+        where TRenter : struct, IRenter =>
+        new(name, threads, _ => n => RentLoops.Rent(renter, Size, n), chunk: 512);
 
-            pool.Return(array);
-        }
+    private static LoopCase RentAndWrite<TRenter>(string name, TRenter renter)
+        where TRenter : struct, IRenter =>
+        new(name, 1, _ => n => RentLoops.RentAndWrite(renter, Size, n), chunk: 512);
 
-        return 0;
-    }, chunk: 512);
-
-    private static LoopCase Rent(string name, MemoryPool<byte> pool, int bytes) => new(name, 1, _ => n =>
-    {
-        for (int i = 0; i < n; i++)
-        {
-            pool.Rent(bytes).Dispose();
-        }
-
-        return 0;
-    }, chunk: 512);
+    private static LoopCase RentMemory<TRenter>(string name, TRenter renter)
+        where TRenter : struct, IMemoryRenter =>
+        new(name, 1, _ => n => RentLoops.RentMemory(renter, Size, n), chunk: 512);
 
     private static long Allocate(MemoryMember member, long bytes, int operations)
     {

@@ -54,7 +54,7 @@ public sealed class ChargedMemoryPool : MemoryPool<byte>
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(minBufferSize, -1);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(minBufferSize, MaxBufferSize);
-        return new Rented(this, _arrays.Rent(minBufferSize < 0 ? DefaultSize : minBufferSize));
+        return new Rented(_arrays, _arrays.Rent(minBufferSize < 0 ? DefaultSize : minBufferSize));
     }
 
     /// <summary>
@@ -86,7 +86,7 @@ public sealed class ChargedMemoryPool : MemoryPool<byte>
     /// <inheritdoc/>
     protected override void Dispose(bool disposing) => _arrays.Dispose();
 
-    private sealed class Rented(ChargedMemoryPool pool, byte[] array) : IMemoryOwner<byte>
+    private sealed class Rented(ChargedArrayPool<byte> arrays, byte[] array) : IMemoryOwner<byte>
     {
         private byte[]? _array = array;
 
@@ -99,7 +99,7 @@ public sealed class ChargedMemoryPool : MemoryPool<byte>
             if (_array is { } array)
             {
                 _array = null;
-                pool._arrays.Return(array);
+                arrays.Return(array);
             }
         }
     }

@@ -64,7 +64,7 @@ internal sealed class KeptArrays
             long bytes = 0;
             foreach (KeptSlots slots in Volatile.Read(ref _slots))
             {
-                bytes += BytesOf(slots.Full);
+                bytes += BytesOf(slots.Idle);
             }
 
             return bytes;

@@ -15,11 +15,12 @@
 // Wrong at most: a thread that lost its core in the middle of those ten instructions has up to its slots' bytes still
 // charged when the taker goes on, and whoever was refused for them is refused; they go back as soon as it runs again.
 //
-// A thread finds its slots through a table of its own by the number of the pool. It holds no pool: neither lives longer
-// for the other, and the slots of a pool that is over hold nothing and give way to others.
+// A thread finds its slots through a table of its own by the number of the pool, unless they are those it used last. It
+// holds no pool: neither lives longer for the other, and the slots of a pool that is over hold nothing and give way to
+// others.
 //
 // Must stay true: `open` is written under the ledger's gate, and raised by the owning thread only, while nobody takes;
-// outside a use of the owner, arrays leave by exchange, so each leaves once.
+// outside a use of the owner, all that lies idle leaves by one exchange of its bits, so each array leaves once.
 using System.Runtime.CompilerServices;
 
 namespace MemoryGroups;
@@ -38,6 +39,10 @@ internal sealed class KeptSlots
     [ThreadStatic]
     private static KeptSlots?[]? _table;
 
+    // Of these, the ones that were used last.
+    [ThreadStatic]
+    private static KeptSlots? _last;
+
     [ThreadStatic]
     private static WeakReference<Thread>? _thisThread;
 
@@ -46,6 +51,7 @@ internal sealed class KeptSlots
     private uint _open;
     private bool _busy;
     private bool _isOver;
+    private uint _idle;
     private Arrays _arrays;
 
     internal KeptSlots(long pool)
@@ -69,6 +75,11 @@ internal sealed class KeptSlots
         get => Volatile.Read(ref _open);
         set => Volatile.Write(ref _open, value);
     }
+
+    // Bit by bit the sizes of which an array lies here. One that is out may still be known: when it comes back, which
+    // is what nearly always happens, a bit says so, and no reference is written. (One that comes back elsewhere is held
+    // in memory until then; its open size counts for it.)
+    internal uint Idle => IsOver ? 0 : Volatile.Read(ref _idle);
 
     internal bool IsOpen(int sizeClass) => ((Open >> sizeClass) & 1) != 0;
 
@@ -95,17 +106,19 @@ internal sealed class KeptSlots
 
     // This thread's slots of a pool; null when it has none.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal static KeptSlots? Of(long pool)
+    internal static KeptSlots? Of(long pool) => _last is { } last && last._pool == pool ? last : Find(pool);
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static KeptSlots? Find(long pool)
     {
         if (_table is { } table && table[PlaceOf(pool, table)] is { } slots && slots._pool == pool)
         {
-            return slots;
+            return _last = slots;
         }
 
         return null;
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static int PlaceOf(long pool, KeptSlots?[] table) => unchecked((int)pool & (table.Length - 1));
 
     // Into this thread's table. False when it would have to grow beyond reason.
@@ -141,12 +154,12 @@ internal sealed class KeptSlots
     internal object? TryTake(int sizeClass)
     {
         object? array = null;
+        uint bit = 1u << sizeClass;
         IsBusy = true;
-        if (IsOpen(sizeClass))
+        if ((Open & _idle & bit) != 0)
         {
-            ref object? slot = ref _arrays[sizeClass];
-            array = slot;
-            slot = null;
+            _idle ^= bit;
+            array = _arrays[sizeClass];
         }
 
         IsBusy = false;
@@ -158,15 +171,17 @@ internal sealed class KeptSlots
     internal bool TryPut(int sizeClass, object array)
     {
         bool isPut = false;
+        uint bit = 1u << sizeClass;
         IsBusy = true;
-        if (IsOpen(sizeClass))
+        if ((Open & ~_idle & bit) != 0)
         {
-            ref object? slot = ref _arrays[sizeClass];
-            if (slot is null)
+            if (_arrays[sizeClass] != array)
             {
-                slot = array;
-                isPut = true;
+                _arrays[sizeClass] = array;
             }
+
+            _idle |= bit;
+            isPut = true;
         }
 
         IsBusy = false;
@@ -174,22 +189,7 @@ internal sealed class KeptSlots
     }
 
     internal bool Holds(int sizeClass, object array) =>
-        (uint)sizeClass < Classes && Volatile.Read(ref _arrays[sizeClass]) == array;
-
-    // Bit by bit the sizes of which an array is there.
-    internal uint Full
-    {
-        get
-        {
-            uint full = 0;
-            for (int i = 0; i < Classes; i++)
-            {
-                full |= Volatile.Read(ref _arrays[i]) is null ? 0 : 1u << i;
-            }
-
-            return full;
-        }
-    }
+        ((Idle >> sizeClass) & 1) != 0 && Volatile.Read(ref _arrays[sizeClass]) == array;
 
     // Shut, and the barrier is behind the caller. Answers, bit by bit, what it took; nothing when the owner is in the
     // middle of a use, who gives all back at its end.
@@ -213,12 +213,8 @@ internal sealed class KeptSlots
     // nobody who could read them.
     internal uint TakeAll()
     {
-        uint taken = 0;
-        for (int i = 0; i < Classes; i++)
-        {
-            taken |= Interlocked.Exchange(ref _arrays[i], null) is null ? 0 : 1u << i;
-        }
-
+        uint taken = Interlocked.Exchange(ref _idle, 0);
+        ((Span<object?>)_arrays).Clear();
         return taken;
     }
 
