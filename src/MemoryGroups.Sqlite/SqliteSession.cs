@@ -230,7 +230,10 @@ public sealed partial class SqliteSession : IDisposable
             }
             catch (SqliteException error) when (account.Refused > 0 && SqliteFailure.IsOutOfMemory(error))
             {
-                MakeRoom(account, error, tries);
+                // What the failed try held stays charged as credit until here: the next one needs it besides.
+                long needed = account.Charged + account.Refused;
+                account.DropCredit();
+                MakeRoom(account, needed, error, tries);
             }
         }
     }
@@ -247,6 +250,7 @@ public sealed partial class SqliteSession : IDisposable
             using SqliteCommand command = connection.CreateCommand();
             command.CommandText = Settings;
             command.ExecuteNonQuery();
+            account.DropCredit();
             return connection;
         }
         catch
@@ -257,21 +261,21 @@ public sealed partial class SqliteSession : IDisposable
         finally
         {
             SqliteBlocks.Current = outer;
-            account.DropCredit();
         }
     }
 
-    // Opening never kills and never waits; a connection needs about a hundred kilobytes.
-    private static void MakeRoom(SqliteAccount account, SqliteException error, int tries)
+    // Opening never kills and never waits; a connection needs about a hundred kilobytes, and its schema besides. A
+    // refusal names only the next block, and there are few tries: so several times as much, if it is to be had.
+    private static void MakeRoom(SqliteAccount account, long needed, SqliteException error, int tries)
     {
         const long connectionBytes = 128 * 1024;
-        try
+        long least = Math.Max(connectionBytes, needed);
+        if (tries < OpenTries && RefusalOf(account.Member, least << tries, ChargeFlags.None) is null)
         {
-            long bytes = Math.Max(connectionBytes, account.Refused);
-            account.Member.Charge(bytes, tries < OpenTries ? ChargeFlags.None : ChargeFlags.NoWait);
-            account.Member.Uncharge(bytes);
+            return;
         }
-        catch (MemoryLimitExceededException limit)
+
+        if (RefusalOf(account.Member, least, tries < OpenTries ? ChargeFlags.None : ChargeFlags.NoWait) is { } limit)
         {
             throw limit.WithInner(error);
         }
@@ -283,6 +287,21 @@ public sealed partial class SqliteSession : IDisposable
                     + $"{tries} times. "
                 + "Try again, run less at the same time, or raise the limits above "
                 + $"'{account.Member.Group.Path}'.", error);
+        }
+    }
+
+    // Null: there is room for so many bytes.
+    private static MemoryLimitExceededException? RefusalOf(MemoryMember member, long bytes, ChargeFlags flags)
+    {
+        try
+        {
+            member.Charge(bytes, flags);
+            member.Uncharge(bytes);
+            return null;
+        }
+        catch (MemoryLimitExceededException limit)
+        {
+            return limit;
         }
     }
 
