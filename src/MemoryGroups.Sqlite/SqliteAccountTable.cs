@@ -48,7 +48,7 @@ internal static class SqliteAccountTable
     internal static SqliteAccount? Find(int index)
     {
         SqliteAccount?[] accounts = Volatile.Read(ref _accounts);
-        return (uint)index < (uint)accounts.Length ? Volatile.Read(ref accounts[index]) : null;
+        return index >= 0 && index < accounts.Length ? Volatile.Read(ref accounts[index]) : null;
     }
 
     internal static int Add(SqliteAccount account)
