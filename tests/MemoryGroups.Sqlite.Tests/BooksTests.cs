@@ -1,4 +1,5 @@
-// What SQLite holds is what the groups are charged for: during a query, after it, after the close.
+// What SQLite holds is what the groups are charged for: during a query, after it, after the close; and a block that no
+// books know ends the process.
 
 using Microsoft.Data.Sqlite;
 using static MemoryGroups.Sqlite.Tests.TestDatabase;
@@ -132,6 +133,30 @@ public sealed class BooksTests
     }
 
     [Fact]
+    public void Ungoverned_connection_is_charged_over_the_limit_of_the_unattributed_member_s_group()
+    {
+        MemoryGroup small = ModuleStart.Root.CreateGroup("small", new MemoryGroupOptions { Max = 1000 });
+        MemoryMember old = ModuleStart.Unattributed;
+        ModuleStart.Attribute(ModuleStart.NewUnattributed(small));
+        old.Dispose();
+        using (var connection = new SqliteConnection("Data Source=:memory:;Pooling=False"))
+        {
+            connection.Open();
+            Execute(connection, "CREATE TABLE t(a); INSERT INTO t VALUES (hex(zeroblob(100000)))");
+            Assert.InRange(small.Usage, 200_000, long.MaxValue);
+
+            // SQLite's own statistics would take a lock for each block.
+            Assert.Equal(0, SQLitePCL.raw.sqlite3_memory_used());
+        }
+
+        MemoryMember over = ModuleStart.Unattributed;
+        ModuleStart.Attribute(ModuleStart.NewUnattributed(ModuleStart.Root));
+        over.Dispose();
+        Assert.Equal(0, small.Usage);
+        small.Dispose();
+    }
+
+    [Fact]
     public async Task Books_agree_with_the_statistics_that_SQLite_keeps_itself()
     {
         string[] found = (await ChildScenario.RunAsync(nameof(ChildScenario.NativeStatistics))).Split(' ');
@@ -140,5 +165,20 @@ public sealed class BooksTests
         Assert.Equal(found[0], found[1]);
         Assert.Equal(found[0], found[2]);
         Assert.True(long.Parse(found[0]) > 300_000);
+    }
+
+    [Theory]
+    [InlineData(nameof(ChildScenario.FreeTwice))]
+    [InlineData(nameof(ChildScenario.FreeForeignBlock))]
+    [InlineData(nameof(ChildScenario.FreeBlockOfNobody))]
+    public async Task Block_that_is_none_ends_the_process_before_something_else_is_freed(string scenario)
+    {
+        string said = await ChildScenario.RunAsync(scenario);
+
+        Assert.Contains(
+            "SQLite passed a block that this allocator did not make, has freed, or that was overwritten.",
+            said,
+            StringComparison.Ordinal);
+        Assert.DoesNotContain("went on", said, StringComparison.Ordinal);
     }
 }

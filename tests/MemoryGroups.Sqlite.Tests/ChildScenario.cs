@@ -1,5 +1,5 @@
 // What can only be tried in a fresh process, because the hook is installed once. The child prints what it found on one
-// line.
+// line, or what it died of.
 
 using System.Diagnostics;
 using Microsoft.Data.Sqlite;
@@ -21,6 +21,10 @@ internal static class ChildScenario
                 nameof(InstallAfterUse) => InstallAfterUse(),
                 nameof(OpenWithoutInstall) => OpenWithoutInstall(),
                 nameof(NativeStatistics) => NativeStatistics(),
+                nameof(AttributeWithoutInstall) => AttributeWithoutInstall(),
+                nameof(FreeTwice) => FreeTwice(),
+                nameof(FreeForeignBlock) => FreeForeignBlock(),
+                nameof(FreeBlockOfNobody) => FreeBlockOfNobody(),
                 _ => throw new ArgumentException(scenario),
             });
             return 0;
@@ -38,12 +42,14 @@ internal static class ChildScenario
         var start = new ProcessStartInfo(program + (OperatingSystem.IsWindows() ? ".exe" : ""))
         {
             RedirectStandardOutput = true,
+            RedirectStandardError = true,
             Environment = { [Variable] = scenario },
         };
         using Process child = Process.Start(start)!;
+        Task<string> errors = child.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
         string output = await child.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
         await child.WaitForExitAsync(TestContext.Current.CancellationToken);
-        return output.Trim();
+        return (output + await errors).Trim();
     }
 
     internal static string InstallAfterUse()
@@ -53,7 +59,16 @@ internal static class ChildScenario
             connection.Open();
         }
 
-        SqliteMemory.Install(ModuleStart.Unattributed);
+        // A refused call leaves nothing behind: the next one is refused in the same way.
+        try
+        {
+            SqliteMemory.Install(ModuleStart.Unattributed);
+        }
+        catch (InvalidOperationException) when (SqliteAccountTable.Count == 0 && !SqliteMemory.IsInstalled)
+        {
+            SqliteMemory.Install(ModuleStart.Unattributed);
+        }
+
         return "installed";
     }
 
@@ -61,6 +76,43 @@ internal static class ChildScenario
     {
         using SqliteSession session = SqliteSession.Open("Data Source=:memory:", ModuleStart.Root, "s");
         return "opened";
+    }
+
+    internal static string AttributeWithoutInstall()
+    {
+        SqliteMemory.Attribute(ModuleStart.Unattributed);
+        return "attributed";
+    }
+
+    internal static unsafe string FreeTwice()
+    {
+        void* block = Block();
+        SqliteBlocks.Release(block);
+        SqliteBlocks.Release(block);
+        return "went on";
+    }
+
+    internal static unsafe string FreeForeignBlock()
+    {
+        // The right number of the account, and no guard.
+        var block = (int*)Block();
+        block[-4]++;
+        SqliteBlocks.Release(block);
+        return "went on";
+    }
+
+    internal static unsafe string FreeBlockOfNobody()
+    {
+        var block = (int*)Block();
+        block[-2] = 0;
+        SqliteBlocks.Release(block);
+        return "went on";
+    }
+
+    private static unsafe void* Block()
+    {
+        SqliteBlocks.Unattributed = new SqliteAccount(ModuleStart.Unattributed, neverRefuses: true);
+        return SqliteBlocks.Allocate(100);
     }
 
     // SQLite counts its bytes and its blocks itself when it is told to. Small blocks only: ours cost 24 bytes more

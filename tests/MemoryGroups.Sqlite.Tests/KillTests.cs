@@ -152,6 +152,63 @@ public sealed class KillTests
         Assert.False(ran);
     }
 
+    // The session's thread is busy until the query has been stopped.
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Query_that_is_stopped_before_its_thread_begins_it_never_runs(bool kill)
+    {
+        using var database = new TestDatabase();
+        MemoryGroup group = database.Group();
+        SqliteSession session = database.Open(group);
+        using var cancel = new CancellationTokenSource();
+        using var go = new ManualResetEventSlim();
+        using var begun = new ManualResetEventSlim();
+        Task<bool> busy = session.Worker.RunAsync(() =>
+        {
+            begun.Set();
+            return go.Wait(Deadline);
+        });
+        Assert.True(begun.Wait(Deadline, Abort));
+        bool ran = false;
+
+        Task<bool> query = session.RunAsync("q", _ => ran = true, cancel.Token);
+        if (kill)
+        {
+            Member(group, "q").Kill("a test");
+        }
+        else
+        {
+            await cancel.CancelAsync();
+        }
+
+        go.Set();
+        Exception? stopped = await Record.ExceptionAsync(() => query.WaitAsync(Deadline, Abort));
+
+        Assert.True(await busy);
+        Assert.False(ran);
+        Assert.Equal(kill ? null : "The query was stopped before it began.", stopped!.InnerException?.Message);
+        Assert.IsType(kill ? typeof(OomKilledException) : typeof(OperationCanceledException), stopped);
+    }
+
+    [Fact]
+    public async Task Kill_of_the_session_ends_its_query_with_SQLite_s_error_inside()
+    {
+        using var database = new TestDatabase();
+        MemoryGroup group = database.Group();
+        SqliteSession session = database.Open(group);
+        MemoryMember member = Member(group, "session");
+        member.OomScoreAdjustment = 0;
+
+        OomKilledException killed = await Assert.ThrowsAsync<OomKilledException>(() => session.RunAsync(
+            "endless", connection => RunForEver(connection, () => member.Kill("a test")), Abort)
+            .WaitAsync(Deadline, Abort));
+
+        Assert.Equal("root/tenant/session", killed.MemberPath);
+        Assert.Equal(9, Assert.IsType<SqliteException>(killed.InnerException).SqliteErrorCode);
+        Assert.Empty(group.Members);
+    }
+
     [Fact]
     public async Task Stop_that_comes_after_the_end_does_not_touch_the_next_query()
     {
