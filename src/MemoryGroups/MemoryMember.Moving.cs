@@ -185,26 +185,23 @@ public sealed partial class MemoryMember
 
     private long UsageEverywhere()
     {
-        long usage = _books.Usage;
+        MemberBooks current = Volatile.Read(ref _books);
+        long usage = current.Usage;
         foreach (MemberBooks books in LeftBooks)
         {
-            usage += books.Usage;
+            usage += books == current ? 0 : books.Usage;
         }
 
         return usage;
     }
 
     // Answers the books that were left. Back in a group where it still has bytes, the member goes on in its books
-    // there: their number is bounded by that of the groups.
+    // there: their number is bounded by that of the groups. In the middle of it some books are both left and current,
+    // never neither: a raw uncharge that looks then would not find what they hold.
     private MemberBooks MoveLocked(MemoryGroup to, MemberBooks fresh)
     {
         MemberBooks left = _books;
         MemberBooks next = Array.Find(_left, books => books.Group == to) ?? fresh;
-        if (next != fresh)
-        {
-            UnlinkLocked(next);
-        }
-
         _group.MemberRoster.RemoveLocked(this);
         to.MemberRoster.AddLocked(this);
         LinkLocked(left);
@@ -214,6 +211,11 @@ public sealed partial class MemoryMember
 
         // A full fence: who returns the last bytes of the left books looks here afterwards, and we look there.
         Interlocked.Exchange(ref _books, next);
+        if (next != fresh)
+        {
+            UnlinkLocked(next);
+        }
+
         return left;
     }
 

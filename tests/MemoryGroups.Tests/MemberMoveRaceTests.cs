@@ -60,6 +60,36 @@ public sealed class MemberMoveRaceTests
         Assert.All(groups, static group => Assert.Equal((0, 0), (group.Usage, group.LeftBooks.Length)));
     }
 
+    // Back in a group where it still has bytes: the books that hold them all are taken up again at this moment.
+    [Fact]
+    [Requirement("I5")]
+    public void Raw_uncharge_in_the_middle_of_a_move_finds_the_bytes()
+    {
+        var clock = new IntrudingClock();
+        using var root = new MemoryRoot(new MemoryRootOptions { TimeProvider = clock });
+        MemoryGroup first = root.CreateGroup("first");
+        MemoryMember member = first.CreateMember("member");
+        Assert.True(member.TryCharge(1000));
+        Assert.True(member.MoveTo(root.CreateGroup("second")));
+        member.BeginStall();
+        long left = 1000;
+        int times = 0;
+
+        clock.Asked = () =>
+        {
+            times++;
+            Assert.Equal(left, member.Usage);
+            member.Uncharge(27);
+            left -= 27;
+        };
+        Assert.True(member.MoveTo(first));
+        clock.Asked = null;
+
+        Assert.True(times > 0, "the clock was not asked inside the move");
+        Assert.Equal(left, member.Usage);
+        Assert.True(root.BooksErrorCount == 0, root.FirstBooksError);
+    }
+
     private static void Play(Barrier start, int seed, Action<Random> act)
     {
         var random = new Random(seed);
@@ -76,6 +106,18 @@ public sealed class MemberMoveRaceTests
             }
 
             Thread.SpinWait(random.Next(40));
+        }
+    }
+
+    // Asked for the time inside a move, when the pressure of both groups is counted.
+    private sealed class IntrudingClock : TimeProvider
+    {
+        internal Action? Asked { get; set; }
+
+        public override long GetTimestamp()
+        {
+            Asked?.Invoke();
+            return base.GetTimestamp();
         }
     }
 }
