@@ -242,14 +242,17 @@ public sealed class KillTests
         command.CommandText = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n";
 
         // As long as a statement is active SQLite keeps the interrupt in force for every other statement.
+        SqliteDataReader? left = null;
         await Assert.ThrowsAsync<OomKilledException>(() => session.RunAsync("careless", connection =>
         {
-            command.ExecuteReader().Read();
+            left = command.ExecuteReader();
+            left.Read();
             Member(group, "careless").Kill("a test");
             return RunForEver(connection, () => { });
         }).WaitAsync(Deadline, Abort));
 
         Assert.Equal(1, await session.RunAsync("next", connection => Scalar<long>(connection, "SELECT 1")));
+        await left!.DisposeAsync();
     }
 
     [Fact]
@@ -260,16 +263,18 @@ public sealed class KillTests
         using SqliteCommand command = session.Connection.CreateCommand();
         command.CommandText = "SELECT 1 UNION SELECT 2";
 
+        SqliteDataReader? left = null;
         InvalidOperationException error = await Assert.ThrowsAsync<InvalidOperationException>(
             () => session.RunAsync("lazy", _ =>
             {
-                SqliteDataReader reader = command.ExecuteReader();
-                reader.Read();
-                return reader;
+                left = command.ExecuteReader();
+                left.Read();
+                return left;
             }));
 
         Assert.Contains("'lazy'", error.Message, StringComparison.Ordinal);
         Assert.Equal(1, await session.RunAsync("next", connection => Scalar<long>(connection, "SELECT 1")));
+        await left!.DisposeAsync();
     }
 
     [Fact]

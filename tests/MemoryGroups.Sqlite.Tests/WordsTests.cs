@@ -76,8 +76,10 @@ public sealed class WordsTests
         using SqliteCommand command = session.Connection.CreateCommand();
         command.CommandText = "SELECT 1 UNION SELECT 2";
 
+        SqliteDataReader? left = null;
         Exception reader = await Assert.ThrowsAsync<InvalidOperationException>(
-            () => session.RunAsync("lazy", _ => command.ExecuteReader().Read(), Abort));
+            () => session.RunAsync("lazy", _ => (left = command.ExecuteReader()).Read(), Abort));
+        await left!.DisposeAsync();
         Exception closed = await Assert.ThrowsAsync<InvalidOperationException>(() => session.RunAsync("closer", c =>
         {
             c.Close();

@@ -16,6 +16,8 @@ internal sealed class SoakEpoch : IDisposable
     // The longest wait of a charge is far shorter than this much elapsed time without any progress.
     public const int StillTicks = 3000;
 
+    private static readonly TimeSpan LongestStart = TimeSpan.FromSeconds(30);
+
     private static readonly TimeSpan Tick = TimeSpan.FromMilliseconds(10);
     private static readonly ManualResetEventSlim Never = new();
 
@@ -83,7 +85,7 @@ internal sealed class SoakEpoch : IDisposable
         var trouble = new SoakTrouble(this, new Random(_seed));
         Task work = Task.WhenAll(Enumerable.Range(0, Workers).Select(i =>
             Task.Run(() => new SoakWorker(this, new Random(unchecked((_seed * 31) + i))).RunAsync())));
-        while (real.GetElapsedTime(start) < duration && Tally.Findings.Count == 0 && !work.IsFaulted)
+        while (IsOn(real.GetElapsedTime(start), duration) && Tally.Findings.Count == 0 && !work.IsFaulted)
         {
             Step();
             trouble.Tick();
@@ -109,6 +111,10 @@ internal sealed class SoakEpoch : IDisposable
     }
 
     public void Dispose() => _ended.Dispose();
+
+    // Longer when the other tests have all threads of the pool and no worker has begun.
+    private bool IsOn(TimeSpan elapsed, TimeSpan duration) =>
+        elapsed < duration || (Workers > 0 && Tally.Progress == 0 && elapsed < duration + LongestStart);
 
     // Closed groups are made again; workers meet closed ones all the same.
     public MemoryGroup PickGroup(Random random)
