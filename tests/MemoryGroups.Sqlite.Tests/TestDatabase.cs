@@ -53,8 +53,8 @@ internal sealed class TestDatabase : IDisposable
             group.Dispose();
         }
 
-        // A connection that could not be opened is closed by the finalizer thread, and other tests count the bytes of the
-        // whole process.
+        // A connection that could not be opened is closed by the finalizer thread, and other tests count the bytes of
+        // the whole process.
         GC.Collect();
         GC.WaitForPendingFinalizers();
         Directory.Delete(_folder, recursive: true);
