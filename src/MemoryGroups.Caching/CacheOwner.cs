@@ -85,13 +85,11 @@ internal sealed class CacheOwner : MemoryReclaimer
         }
     }
 
+    // Whoever ends it does all of it, harmless as that is twice: who comes second and returns must not leave a cache
+    // that the first is still emptying.
     internal void End()
     {
-        if (Interlocked.Exchange(ref _hasEnded, true))
-        {
-            return;
-        }
-
+        Interlocked.Exchange(ref _hasEnded, true);
         _empty();
         Lease.Dispose();
         Interlocked.Exchange(ref _registration, null)?.Dispose();

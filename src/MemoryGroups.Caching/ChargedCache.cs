@@ -150,7 +150,10 @@ public sealed partial class ChargedCache<TKey, TValue> : IDisposable
     /// <summary>Removes everything, and forgets what was evicted before.</summary>
     public void Clear() => Empty(Leaving.Removed);
 
-    /// <summary>Empties the cache for good: later lookups miss, later values are not kept. Never throws.</summary>
+    /// <summary>
+    /// Empties the cache for good: later lookups miss, later values are not kept, and every byte is returned. Values
+    /// that another thread is taking out at this moment may be disposed a little later. Never throws.
+    /// </summary>
     public void Dispose() => _owner.End();
 
     private long LeftBy(Leaving why) => Volatile.Read(ref _left[(int)why]);

@@ -6,6 +6,10 @@
 // cache any more and goes back at once. Every addition, removal, eviction and reclaim settles in this way; whoever
 // comes second finds nothing left to return. Hence never twice.
 //
+// What a reclaim has evicted is therefore returned by whichever thread settles first. A reclaimer that said that it had
+// given nothing would have the charge refused that asked, so it answers what has come back since it began, whoever
+// returned it, and waits until that is uncharged.
+//
 // An addition counts as arriving from before it is committed until after, so it may be in the sum as well: then a
 // settling returns too little, and the one at the end of the addition returns the rest. Too much is impossible while
 // the cache's own sum is right.
@@ -37,12 +41,18 @@ public sealed class ChargedMemoryCache : IMemoryCache
     // Compact counts entries; a few rounds for those that were smaller than the average.
     private const int MaxRounds = 4;
 
+    // Others uncharge between two instructions, unless they lost their core there: then the answer comes too early.
+    private const int MostSpins = 1000;
+
     private readonly MemoryCache _cache;
     private readonly CacheOwner _owner;
     private readonly Lock _gate = new();
     private long _ledger;
     private long _arriving;
-    private int _shrinking;
+
+    // What was ever taken off the ledger, and what of that was uncharged.
+    private long _taken;
+    private long _returned;
 
     internal ChargedMemoryCache(MemoryCache cache, MemoryMember member, string? name, int cost)
     {
@@ -139,25 +149,20 @@ public sealed class ChargedMemoryCache : IMemoryCache
         }
     }
 
-    // Charged for and no longer in the cache: back to the member. Answers how much.
-    internal long Settle()
+    // Charged for and no longer in the cache: back to the member.
+    internal void Settle()
     {
         long left;
         lock (_gate)
         {
-            left = _shrinking > 0 ? 0 : TakeLeftLocked();
+            long sizes = _cache.GetCurrentStatistics()?.CurrentEstimatedSize ?? 0;
+            left = Math.Max(0, _ledger - _arriving - sizes);
+            _ledger -= left;
+            _taken += left;
         }
 
         _owner.Lease.Shrink(left);
-        return left;
-    }
-
-    private long TakeLeftLocked()
-    {
-        long sizes = _cache.GetCurrentStatistics()?.CurrentEstimatedSize ?? 0;
-        long left = Math.Max(0, _ledger - _arriving - sizes);
-        _ledger -= left;
-        return left;
+        Interlocked.Add(ref _returned, left);
     }
 
     private bool TryPay(long bytes)
@@ -172,45 +177,44 @@ public sealed class ChargedMemoryCache : IMemoryCache
         return held >= bytes && Shrink(Math.Max(bytes, held / 20)) > 0 && _owner.TryGrow(bytes);
     }
 
-    // Answers what it has returned.
+    // Answers what has been returned meanwhile.
     private long Shrink(long bytes)
     {
-        lock (_gate)
-        {
-            _shrinking++;
-        }
-
+        long before = Taken;
         long given = 0;
         bool goesOn = true;
-        try
+        for (int round = 1; goesOn && given < bytes; round++)
         {
-            for (int round = 0; goesOn && given < bytes; round++)
-            {
-                bool evicts = Compact(bytes - given);
-                long gave = SettleShrinking(ends: false);
-                given += gave;
-                goesOn = evicts && gave > 0 && round + 1 < MaxRounds;
-            }
-        }
-        finally
-        {
-            given += SettleShrinking(ends: true);
+            bool evicts = Compact(bytes - given);
+            Settle();
+            long now = Taken - before;
+            goesOn = evicts && now > given && round < MaxRounds;
+            given = now;
         }
 
+        AwaitReturns(before + given);
         return given;
     }
 
-    private long SettleShrinking(bool ends)
+    private long Taken
     {
-        long left;
-        lock (_gate)
+        get
         {
-            left = TakeLeftLocked();
-            _shrinking -= ends ? 1 : 0;
+            lock (_gate)
+            {
+                return _taken;
+            }
         }
+    }
 
-        _owner.Lease.Shrink(left);
-        return left;
+    // Until as much has been uncharged: a hint, for what was taken later may be there before.
+    private void AwaitReturns(long taken)
+    {
+        SpinWait spin = default;
+        for (int spins = 0; spins < MostSpins && Interlocked.Read(ref _returned) < taken; spins++)
+        {
+            spin.SpinOnce(sleep1Threshold: -1);
+        }
     }
 
     // As many entries as have these bytes on the average, rounded up; half an entry more, because the cache rounds the

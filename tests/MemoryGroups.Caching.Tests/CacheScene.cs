@@ -15,7 +15,9 @@ internal sealed class CacheScene : IDisposable
         Member = Group.CreateMember("cache");
     }
 
-    internal MemoryRoot Root { get; } = new(new MemoryRootOptions { RecursiveProtection = false });
+    // A busy machine makes reclaimers late; given up is another matter than what is tested here.
+    internal MemoryRoot Root { get; } = new(
+        new MemoryRootOptions { RecursiveProtection = false, ReclaimDeadline = Deadline });
 
     internal MemoryGroup Group { get; }
 

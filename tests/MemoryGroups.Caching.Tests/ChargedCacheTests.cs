@@ -180,20 +180,46 @@ public sealed class ChargedCacheTests
     {
         using var scene = new CacheScene();
         using ChargedCache<string, Value> cache = NewCache(scene);
-        Task<bool>? other = null;
+        bool isKept = false;
         cache.Set("a", new Value
         {
             OnDispose = () =>
             {
-                other = Task.Run(() => cache.Set("b", new Value(), 1));
-                ((IAsyncResult)other).AsyncWaitHandle.WaitOne(CacheScene.Deadline);
+                var other = new Thread(() => isKept = cache.Set("b", new Value(), 1));
+                other.Start();
+                other.Join(CacheScene.Deadline);
             },
         }, 100);
 
         await scene.Group.ReclaimAsync(1);
 
-        Assert.True(other!.IsCompletedSuccessfully);
-        Assert.True(await other && cache.TryGet("b", out _));
+        Assert.True(isKept && cache.TryGet("b", out _));
+    }
+
+    [Fact]
+    public void Cache_that_another_thread_is_ending_is_empty_when_Dispose_returns()
+    {
+        using var scene = new CacheScene();
+        ChargedCache<string, Value> cache = NewCache(scene);
+        using var disposing = new ManualResetEventSlim();
+        using var done = new ManualResetEventSlim();
+        cache.Set("a", new Value
+        {
+            OnDispose = () =>
+            {
+                disposing.Set();
+                done.Wait(CacheScene.Deadline);
+            },
+        }, 100);
+        var other = new Thread(cache.Dispose);
+        other.Start();
+        Assert.True(disposing.Wait(CacheScene.Deadline));
+
+        cache.Dispose();
+
+        Assert.Equal((0, 0, 0), (cache.Count, cache.Bytes, scene.Member.Usage));
+        done.Set();
+        Assert.True(other.Join(CacheScene.Deadline));
     }
 
     [Theory]

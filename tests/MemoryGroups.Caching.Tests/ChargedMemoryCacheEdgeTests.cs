@@ -19,6 +19,23 @@ public sealed class ChargedMemoryCacheEdgeTests
         Assert.Equal((1000, 1000), (cache.Bytes, scene.Group.Usage));
     }
 
+    // The clock is read when the cache has been asked to evict and has not begun: the other is there first.
+    [Fact]
+    public async Task What_others_return_during_a_reclaim_is_its_answer()
+    {
+        using var scene = new CacheScene();
+        var clock = new HookedClock();
+        var inside = new MemoryCache(
+            new MemoryCacheOptions { SizeLimit = long.MaxValue, TrackStatistics = true, Clock = clock });
+        using ChargedMemoryCache cache = inside.ChargeTo(scene.Member);
+        Set(cache, "a", 1000);
+        clock.OnRead = () => cache.Remove("a");
+
+        Assert.Equal(1000, await scene.Group.ReclaimAsync(1000));
+
+        Assert.Equal((0, 0), (cache.Bytes, scene.Group.Usage));
+    }
+
     [Fact]
     public async Task Entries_that_weigh_nothing_are_not_evicted_for_bytes()
     {
@@ -116,4 +133,20 @@ public sealed class ChargedMemoryCacheEdgeTests
     private static void Set(
         ChargedMemoryCache cache, object key, long bytes, CacheItemPriority priority = CacheItemPriority.Normal) =>
         cache.Set(key, $"value of {key}", new MemoryCacheEntryOptions { Size = bytes, Priority = priority });
+
+    private sealed class HookedClock : Microsoft.Extensions.Internal.ISystemClock
+    {
+        internal Action? OnRead { get; set; }
+
+        public DateTimeOffset UtcNow
+        {
+            get
+            {
+                Action? hook = OnRead;
+                OnRead = null;
+                hook?.Invoke();
+                return DateTimeOffset.UnixEpoch;
+            }
+        }
+    }
 }

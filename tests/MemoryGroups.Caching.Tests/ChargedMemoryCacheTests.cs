@@ -355,25 +355,25 @@ public sealed class ChargedMemoryCacheTests
 
                 if (worker == 0 && i % 100 == 0)
                 {
-                    try
-                    {
-                        query.Charge(60_000);
-                        query.Uncharge(60_000);
-                    }
-                    catch (MemoryLimitExceededException)
-                    {
-                        // The others have charged what was given back for it, again and again; it does not wait.
-                    }
+                    query.Charge(60_000);
+                    query.Uncharge(60_000);
                 }
             }
         });
 
-        cache.Settle();
-        Assert.True(cache.Bytes == inside.GetCurrentStatistics()!.CurrentEstimatedSize, $"seed {seed}");
-        Assert.Equal(cache.Bytes, cache.Member.Usage);
+        // Above its own limit the cache inside still evicts on the thread pool, and somebody may be returning that.
+        bool IsSettled()
+        {
+            cache.Settle();
+            long kept = inside.GetCurrentStatistics()!.CurrentEstimatedSize!.Value;
+            return (cache.Bytes, cache.Member.Usage) == (kept, kept);
+        }
+
+        bool settles = SpinWait.SpinUntil(IsSettled, CacheScene.Deadline);
+        Assert.True(settles, $"seed {seed}: charged {cache.Bytes}, used {cache.Member.Usage}");
         inside.Clear();
-        cache.Settle();
-        Assert.Equal((0, 0), (cache.Bytes, cache.Member.Usage));
+        settles = SpinWait.SpinUntil(IsSettled, CacheScene.Deadline);
+        Assert.True(settles && cache.Bytes == 0, $"seed {seed}: charged {cache.Bytes}, used {cache.Member.Usage}");
         Assert.True(root.BooksErrorCount == 0, root.FirstBooksError);
     }
 

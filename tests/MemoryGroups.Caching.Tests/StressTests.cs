@@ -86,6 +86,9 @@ public sealed class StressTests
 
             cache.Dispose();
             Assert.Equal((0, 0, 0), (cache.Count, cache.Bytes, cache.Member.Usage));
+
+            // The end of the member is told on the thread pool, which may be disposing values still.
+            SpinWait.SpinUntil(() => run.Kept.All(static value => value.Disposals > 0), CacheScene.Deadline);
             Assert.All(run.Kept, value => Assert.True(value.Disposals == 1, $"seed {seed}, round {round}"));
             Assert.All(run.Refused, value => Assert.True(value.Disposals == 0, $"seed {seed}, round {round}"));
             Assert.True(root.BooksErrorCount == 0, root.FirstBooksError);
