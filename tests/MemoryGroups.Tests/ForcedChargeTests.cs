@@ -64,7 +64,7 @@ public sealed class ForcedChargeTests
     [Requirement("M9")]
     public void Forced_charge_is_not_refused_for_the_idle_stock_of_strangers()
     {
-        using var world = new World(capacity: 16 << 20);
+        using var world = new World(Stocked.AmpleLimit);
         MemoryRoot root = world.Root;
         MemoryMember stranger = root.CreateGroup("stranger").CreateMember("member");
         for (int i = 0; i < 10; i++)
@@ -86,7 +86,7 @@ public sealed class ForcedChargeTests
     [Requirement("M9")]
     public void Above_a_limit_no_idle_stock_is_granted_to_anybody()
     {
-        using var world = new World(capacity: 16 << 20);
+        using var world = new World(Stocked.AmpleLimit);
         MemoryMember stranger = world.Root.CreateGroup("stranger").CreateMember("member");
         for (int i = 0; i < 10; i++)
         {

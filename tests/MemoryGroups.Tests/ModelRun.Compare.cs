@@ -110,10 +110,10 @@ internal sealed partial class ModelRun
     private void CompareWithin(MemoryGroup real, ModelGroup model)
     {
         (long lower, long upper) = (real.UsageLower, real.UsageUpper);
-        long bound = 2 * (model.Usage / 8);
+        long bound = model.Usage / 8;
         foreach (MemoryGroup group in _world.AllGroups())
         {
-            bound += group.IsWithin(real) ? 2 * GroupStock.Slots * group.BatchBytes : 0;
+            bound += group.IsWithin(real) ? 3 * GroupStock.Slots * group.BatchBytes : 0;
         }
 
         bool within = lower <= model.Usage && model.Usage <= upper && upper - lower <= bound

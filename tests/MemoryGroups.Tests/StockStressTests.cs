@@ -9,6 +9,9 @@ public sealed class StockStressTests
 {
     private const int Threads = 4;
 
+    // Charges are as large, against limits that grow with the number of CPUs, as they are on two of them.
+    private static readonly int Scale = Math.Max(1, GroupStock.Slots / 2);
+
     // Only a hang reaches it.
     private static readonly TimeSpan Watchdog = TimeSpan.FromSeconds(120);
 
@@ -95,7 +98,7 @@ public sealed class StockStressTests
             {
                 long large = random.NextInt64(limit / 4, limit);
                 await member.ChargeAsync(large);
-                await LetOthersRun();
+                await default(OthersFirst);
                 for (int small = 0; small < 20; small++)
                 {
                     if (member.TryCharge(256))
@@ -117,10 +120,6 @@ public sealed class StockStressTests
         root.Dispose();
     }
 
-    // Behind what others have queued. A plain yield goes on at once where a single worker runs, and nobody would meet.
-    private static Task LetOthersRun() => Task.Factory.StartNew(
-        static () => { }, CancellationToken.None, TaskCreationOptions.PreferFairness, TaskScheduler.Default);
-
     // One thread's work. Null, or what went wrong.
     private static string? Churn(Tree tree, Random random, int operations)
     {
@@ -129,7 +128,7 @@ public sealed class StockStressTests
         for (int i = 0; i < operations && error is null; i++)
         {
             Leaf leaf = tree.Leaves[random.Next(tree.Leaves.Length)];
-            long bytes = random.Next(8) == 0 ? random.Next(1, 200_000) : random.Next(1, 4096);
+            long bytes = Scale * (random.Next(8) == 0 ? random.Next(1, 200_000) : random.Next(1, 4096));
             bool refused = false;
             if (random.Next(100) < 60)
             {
@@ -163,6 +162,22 @@ public sealed class StockStressTests
         }
 
         return error;
+    }
+
+    // Goes on behind what others have queued. A plain yield goes on at once where a single worker runs, a task may have
+    // ended before it is awaited, and nobody would meet.
+    private readonly struct OthersFirst : System.Runtime.CompilerServices.INotifyCompletion
+    {
+        public bool IsCompleted => false;
+
+        public OthersFirst GetAwaiter() => this;
+
+        public void OnCompleted(Action continuation) =>
+            ThreadPool.UnsafeQueueUserWorkItem(static next => next(), continuation, preferLocal: false);
+
+        public void GetResult()
+        {
+        }
     }
 
     private sealed record Leaf(MemoryMember Member, int[] Path);

@@ -120,13 +120,14 @@ public sealed class WideMemberTests
     {
         using var world = new World();
         MemoryGroup tenant = Tenant(world);
-        MemoryMember member = Stocked.Member(tenant, 256 << 20);
+        long uses = 8 * Stocked.AmpleLimit;
+        MemoryMember member = Stocked.Member(tenant, uses);
         Stocked.Widen(member);
         Share(member, 3, 2000);
 
-        for (int left = 256; left > 0; left--)
+        for (int i = 0; i < 256; i++)
         {
-            member.Uncharge(1 << 20);
+            member.Uncharge(uses / 256);
         }
 
         Assert.Equal(0, member.Usage);
