@@ -71,6 +71,8 @@ internal static class DemoCommand
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested)
         {
+            // The terminal has written ^C where the line stood.
+            screen.Say(string.Empty);
             screen.Say("stopped; no process and no memory cap of the demo is left.");
             return SignalBase + signalled;
         }
@@ -90,7 +92,10 @@ internal static class DemoCommand
         PhaseOutcome? ungoverned = options.GovernedOnly
             ? null
             : await RunPhaseAsync(DemoPhase.Ungoverned, options, data, screen, clock, ct);
+        // Ctrl-C reaches the phase as well: one that was just starting may have ended by it, like any other death.
+        ct.ThrowIfCancellationRequested();
         PhaseOutcome governed = await RunPhaseAsync(DemoPhase.Governed, options, data, screen, clock, ct);
+        ct.ThrowIfCancellationRequested();
 
         DemoVerdict verdict = DemoVerdict.Judge(options, ungoverned, governed);
         screen.Show(verdict);

@@ -1,8 +1,8 @@
 // What the person sees. On a terminal: one picture that is drawn over itself while a phase runs. Anywhere else (a pipe,
-// a log, NO_COLOR, TERM=dumb): plain lines, one every few seconds, without a single escape code.
+// a log, a tiny terminal, NO_COLOR, TERM=dumb): plain lines, one every few seconds, without a single escape code.
 //
 // What must stay true: both show the same facts, and both end with the same verdict text; a log is no second-class
-// view.
+// view. No line is left for the terminal to break; a log's lines stay whole.
 
 using Spectre.Console;
 
@@ -16,24 +16,38 @@ internal abstract class DemoScreen
 
     internal static DemoScreen ForThisTerminal(TimeProvider clock)
     {
-        bool plain = System.Console.IsOutputRedirected
-            || !string.IsNullOrEmpty(Environment.GetEnvironmentVariable("NO_COLOR"))
-            || Environment.GetEnvironmentVariable("TERM") is null or "" or "dumb";
-        return plain ? new PlainScreen(System.Console.Out, clock) : new LiveScreen(AnsiConsole.Console);
+        (int Width, int Height)? terminal =
+            System.Console.IsOutputRedirected ? null : (TerminalWidth.Current, System.Console.WindowHeight);
+        bool isPlain = IsPlain(
+            terminal, Environment.GetEnvironmentVariable("NO_COLOR"), Environment.GetEnvironmentVariable("TERM"));
+        return isPlain
+            ? new PlainScreen(System.Console.Out, clock, terminal?.Width)
+            : new LiveScreen(AnsiConsole.Console);
     }
 
-    internal abstract void Say(string text);
+    // `terminal` is null where there is none.
+    internal static bool IsPlain((int Width, int Height)? terminal, string? noColor, string? term) =>
+        terminal is not { Width: >= LivePicture.LeastWidth, Height: >= LivePicture.LeastHeight }
+        || !string.IsNullOrEmpty(noColor)
+        || term is null or "" or "dumb";
+
+    internal void Say(string text) => Say(text, string.Empty, string.Empty);
+
+    // The same where colours can be seen, with `mark`, which stands in the text's first line, in colour.
+    internal abstract void Say(string text, string mark, string style);
 
     // Shows the phase that `run` runs, for as long as it runs.
     internal abstract Task<PhaseOutcome> FollowAsync(
         string phase, DemoOptions options, MemoryCap cap, Func<Action<PhaseView>, Task<PhaseOutcome>> run);
 
-    internal void Show(DemoVerdict verdict) => VerdictText.Write(Console, Say, verdict);
+    internal void Show(DemoVerdict verdict) => VerdictText.Write(Console, this, verdict);
 
     // Side by side: what is charged, what is not, and what was allocated on the managed heap, most of it long gone.
-    protected static string Shares(MemoryShares memory) =>
-        $"declared {Shown.Bytes(memory.DeclaredBytes)} + unattributed {Shown.Bytes(memory.UnattributedBytes)}, "
-        + $"metered {Shown.Bytes(memory.MeteredBytes)}";
+    internal static string Shares(MemoryShares memory) =>
+        $"{DeclaredShares(memory)}, metered {Shown.Bytes(memory.MeteredBytes)}";
+
+    internal static string DeclaredShares(MemoryShares memory) =>
+        $"declared {Shown.Bytes(memory.DeclaredBytes)} + unattributed {Shown.Bytes(memory.UnattributedBytes)}";
 
     protected static string Title(string phase, DemoOptions options) =>
         phase == DemoPhase.Governed
@@ -44,20 +58,26 @@ internal abstract class DemoScreen
 internal sealed class PlainScreen : DemoScreen
 {
     // Wide enough that no line of a table is broken: a log has no edge, and whoever searches it wants whole lines.
-    private const int Width = 200;
+    private const int LogWidth = 200;
     private static readonly TimeSpan LineEvery = TimeSpan.FromSeconds(3);
 
     private readonly TextWriter _output;
     private readonly TimeProvider _clock;
+    private readonly int? _width;
 
-    internal PlainScreen(TextWriter output, TimeProvider clock)
-        : base(PlainConsole(output))
+    // `width` is a terminal's; null is a log.
+    internal PlainScreen(TextWriter output, TimeProvider clock, int? width = null)
+        : base(PlainConsole(output, width ?? LogWidth))
     {
         _output = output;
         _clock = clock;
+        _width = width;
     }
 
-    internal override void Say(string text) => _output.WriteLine(text);
+    internal override void Say(string text, string mark, string style)
+    {
+        foreach (string line in FoldedText.Lines(text, _width ?? int.MaxValue)) _output.WriteLine(line);
+    }
 
     internal override async Task<PhaseOutcome> FollowAsync(
         string phase, DemoOptions options, MemoryCap cap, Func<Action<PhaseView>, Task<PhaseOutcome>> run)
@@ -84,7 +104,7 @@ internal sealed class PlainScreen : DemoScreen
         return $"  {line.AtSeconds,5:0.0} s  real {Shown.Bytes(view.RssBytes)}{shares}; {string.Join("; ", tenants)}";
     }
 
-    private static IAnsiConsole PlainConsole(TextWriter output)
+    private static IAnsiConsole PlainConsole(TextWriter output, int width)
     {
         IAnsiConsole console = AnsiConsole.Create(new AnsiConsoleSettings
         {
@@ -93,7 +113,7 @@ internal sealed class PlainScreen : DemoScreen
             Interactive = InteractionSupport.No,
             Out = new AnsiConsoleOutput(output),
         });
-        console.Profile.Width = Width;
+        console.Profile.Width = width;
         return console;
     }
 }

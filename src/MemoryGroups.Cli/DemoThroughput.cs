@@ -21,7 +21,8 @@ internal static class DemoThroughput
     {
         say($"{Pairs} pairs of rounds of {options.Engine.Title}'s everyday queries, "
             + $"{2 * options.PhaseLength.TotalSeconds * ThroughputRound.QueriesPerSecond:0} in each, "
-            + "plain and governed with enough memory");
+            + "plain and governed with enough memory; seconds of processor time, in brackets by the clock");
+        say($"{"",8}{"plain",15}{"governed",17}{"plain / governed",19}");
         var cpu = new List<double>();
         var wall = new List<double>();
         for (int pair = 0; pair < Pairs; pair++)
@@ -32,8 +33,7 @@ internal static class DemoThroughput
             (RoundTimes governed, RoundTimes plain) = governedFirst ? (first, second) : (second, first);
             cpu.Add(plain.CpuSeconds / governed.CpuSeconds);
             wall.Add(plain.Seconds / governed.Seconds);
-            say($"  pair {pair + 1}: plain {plain.CpuSeconds:0.00} s of processors ({plain.Seconds:0.00} s), governed "
-                + $"{governed.CpuSeconds:0.00} s ({governed.Seconds:0.00} s): {cpu[^1]:0.000} ({wall[^1]:0.000})");
+            say($"  pair {pair + 1}{Times(plain),15}{Times(governed),17}{$"{cpu[^1]:0.000} ({wall[^1]:0.000})",19}");
         }
 
         say($"governed / plain throughput: {Median(cpu):0.000} by processor time ({cpu.Min():0.000} to "
@@ -49,6 +49,8 @@ internal static class DemoThroughput
         int middle = sorted.Length / 2;
         return sorted.Length % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
     }
+
+    private static string Times(RoundTimes round) => $"{round.CpuSeconds:0.00} ({round.Seconds:0.00})";
 
     private static async Task<RoundTimes> RoundAsync(
         DemoOptions options, DemoData data, bool governed, TimeProvider clock, CancellationToken ct)
@@ -71,6 +73,8 @@ internal static class DemoThroughput
         {
             string output = await process.StandardOutput.ReadToEndAsync(either.Token);
             await process.WaitForExitAsync(either.Token);
+            // Ctrl-C reaches the round as well, and may have ended it before we heard of it.
+            ct.ThrowIfCancellationRequested();
             return RoundTimes.TryRead(output.Trim()) ?? throw new DemoUsageException(
                 $"a round did not end well (exit code {process.ExitCode}): {Shown.FirstLine(await errors)}");
         }

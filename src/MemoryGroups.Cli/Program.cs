@@ -9,9 +9,12 @@ internal static class Program
 {
     private const int UsageError = 2;
 
-    private static Task<int> Main(string[] arguments) => RunAsync(arguments, TimeProvider.System, Console.Error);
+    private static Task<int> Main(string[] arguments) => RunAsync(
+        arguments, TimeProvider.System, Console.Error, Console.IsErrorRedirected ? null : TerminalWidth.Current);
 
-    internal static async Task<int> RunAsync(string[] arguments, TimeProvider clock, TextWriter errors)
+    // `width` is that of the terminal that errors go to; null leaves each in one line.
+    internal static async Task<int> RunAsync(
+        string[] arguments, TimeProvider clock, TextWriter errors, int? width = null)
     {
         var root = new RootCommand("Memory control groups inside a .NET process.")
         {
@@ -24,7 +27,7 @@ internal static class Program
         if (parsed.CommandResult.Command is var chosen && chosen != root) command += " " + chosen.Name;
         if (parsed.Errors.Count > 0)
         {
-            await errors.WriteLineAsync($"{command}: {Problem(parsed)} See '{command} --help'.");
+            await SayAsync($"{command}: {Problem(parsed)} See '{command} --help'.");
             return UsageError;
         }
 
@@ -39,19 +42,35 @@ internal static class Program
         }
         catch (DemoUsageException e)
         {
-            await errors.WriteLineAsync($"{command}: {e.Message}");
+            await SayAsync($"{command}: {e.Message}");
             return UsageError;
+        }
+
+        async Task SayAsync(string problem)
+        {
+            foreach (string line in FoldedText.Lines(problem, width ?? int.MaxValue))
+                await errors.WriteLineAsync(line);
         }
     }
 
     // What was typed and is not known is named first: the parser's own first error can be a consequence of it.
     private static string Problem(ParseResult parsed)
     {
-        if (parsed.UnmatchedTokens.Count == 0) return Shown.FirstLine(parsed.Errors[0].Message);
+        Command chosen = parsed.CommandResult.Command;
+        if (parsed.UnmatchedTokens.Count == 0)
+        {
+            return chosen is RootCommand && parsed.Tokens.Count == 0
+                ? $"a command is needed. {Commands(chosen)}"
+                : Shown.FirstLine(parsed.Errors[0].Message);
+        }
+
         string unknown = parsed.UnmatchedTokens[0];
-        string what = unknown.StartsWith('-') ? "option"
-            : parsed.CommandResult.Command is RootCommand ? "command"
-            : "argument";
-        return $"unknown {what} '{unknown}'.";
+        if (unknown.StartsWith('-')) return $"unknown option '{unknown}'.";
+        return chosen is RootCommand
+            ? $"unknown command '{unknown}'. {Commands(chosen)}"
+            : $"unknown argument '{unknown}'.";
     }
+
+    private static string Commands(Command root) =>
+        $"Allowed: {string.Join(", ", root.Subcommands.Where(c => !c.Hidden).Select(c => c.Name))}.";
 }

@@ -6,6 +6,7 @@
 // before each connection has warmed up.
 
 using System.Globalization;
+using System.Runtime.InteropServices;
 
 namespace MemoryGroups.Cli;
 
@@ -39,6 +40,8 @@ internal static class ThroughputRound
     internal static async Task RunAsChildAsync(
         DemoOptions options, string dataFolder, bool governed, TimeProvider clock)
     {
+        // Ctrl-C in a terminal reaches every process of the group; the parent decides what it means for this one.
+        using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, context => context.Cancel = true);
         using ServiceTree? tree = governed
             ? new ServiceTree(options with { BudgetBytes = DemoOptions.MostBudgetBytes }, clock)
             : null;

@@ -36,8 +36,8 @@ public sealed class ProgramTests
     [InlineData(
         "bench --full", "memgroups bench: runs from a clone of the repository, by its script: ./memgroups bench.")]
     [InlineData("--loudly", "memgroups: unknown option '--loudly'. See 'memgroups --help'.")]
-    [InlineData("dema", "memgroups: unknown command 'dema'. See 'memgroups --help'.")]
-    [InlineData("", "memgroups: Required command was not provided. See 'memgroups --help'.")]
+    [InlineData("dema", "memgroups: unknown command 'dema'. Allowed: demo, bench. See 'memgroups --help'.")]
+    [InlineData("", "memgroups: a command is needed. Allowed: demo, bench. See 'memgroups --help'.")]
     [InlineData(
         "demo --json /proc/nowhere/out.json",
         "memgroups demo: --json '/proc/nowhere/out.json' cannot be written: the folder '/proc/nowhere' does not"
@@ -65,6 +65,22 @@ public sealed class ProgramTests
         Assert.StartsWith(start, errors, StringComparison.Ordinal);
         Assert.EndsWith("Give another one with --cache DIR." + Environment.NewLine, errors, StringComparison.Ordinal);
         Assert.Single(errors.TrimEnd().Split('\n'));
+    }
+
+    [Fact]
+    public async Task Problem_is_broken_between_words_on_a_terminal()
+    {
+        using var errors = new StringWriter();
+
+        int code = await Program.RunAsync(["demo", "--engine", "mysql"], TimeProvider.System, errors, width: 80);
+
+        Assert.Equal(2, code);
+        Assert.Equal(
+            [
+                "memgroups demo: --engine 'mysql' is not an engine. Allowed: sqlite, duckdb, for",
+                "example --engine duckdb.",
+            ],
+            errors.ToString().TrimEnd().Split(Environment.NewLine));
     }
 
     private static async Task<(int Code, string Errors)> RunAsync(params string[] arguments)
