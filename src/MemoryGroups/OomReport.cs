@@ -161,13 +161,13 @@ public sealed record OomReport
             $"  tried     {(Tried.Count == 0 ? "nothing there to reclaim" : string.Empty)}",
         };
         lines.AddRange(Tried.Select(static step => (FormattableString)
-            $"    {step.What,-32} asked {Size(step.AskedBytes),10}  gave {Size(step.GaveBytes),10}  {Times(step)}"));
+            $"    {step.What,-30} asked {Size(step.AskedBytes),8}  gave {Size(step.GaveBytes),8}  {Times(step)}"));
         if (Killed.Count > 1)
         {
             lines.Insert(4, $"  and       {string.Join(", ", Killed.Skip(1).Take(10))}{More(Killed.Count - 11)}");
         }
 
-        lines.Add($"  groups    {"",-26} {"usage",10} {"stock",10} {"limit",10} {"low",10}");
+        lines.Add($"  groups    {"",-24} {"usage",10} {"stock",10} {"limit",10} {"low",10}");
         lines.AddRange(Groups.Select(static group => (FormattableString)
             $"    {group.Path,-32} {Size(group.UsageBytes),10} {Size(group.StockBytes),10} {Limits(group)}"));
         lines.Add($"  scores    the highest {Scores.Count} of {Candidates}");

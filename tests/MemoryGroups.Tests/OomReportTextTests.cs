@@ -42,7 +42,7 @@ public sealed class OomReportTextTests
               because   the limit; the highest score
               outcome   the victim is on its way out
               tried     nothing there to reclaim
-              groups                                    usage      stock      limit        low
+              groups                                  usage      stock      limit        low
                 root/t                                 9.0M       1.0K        max          0
               scores    the highest 2 of 9
                 root/t/hog                             8.0M     -5       7.0M  <- killed
@@ -71,8 +71,8 @@ public sealed class OomReportTextTests
         Assert.Equal(
             [
                 "  tried     ",
-                "    cache                            asked       4.0K  gave       1.0K  gave some",
-                "    spill                            asked      10.0M  gave          0  timed out (3 times)",
+                "    cache                          asked     4.0K  gave     1.0K  gave some",
+                "    spill                          asked    10.0M  gave        0  timed out (3 times)",
             ],
             lines[6..9]);
     }
