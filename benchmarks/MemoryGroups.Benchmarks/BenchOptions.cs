@@ -4,25 +4,36 @@ namespace MemoryGroups.Benchmarks;
 internal sealed record BenchOptions
 {
     internal const string Usage = """
-        usage: ./memgroups bench [--full] [--filter TEXT] [--list] [--times] [--seed N] [--json FILE] [--markdown FILE]
+        usage: ./memgroups bench [--full] [--filter TEXT] [--times] [--seed N]
+                                 [--json FILE] [--markdown FILE]
+               ./memgroups bench --list [--filter TEXT]
                ./memgroups bench --instructions [TEXT]
                ./memgroups bench --dotnet [arguments of BenchmarkDotNet]
 
-        What the library costs, as ratios against baselines of the same run. Less than five minutes.
+        What the library costs, as ratios against baselines of the same run.
+        Less than five minutes.
 
-          --full           the long set: more rounds, longer windows, hundreds of millions of charges
-          --filter TEXT    only scenes whose area/name contains TEXT, case ignored; more of them with commas between
-          --times          the median of each case in nanoseconds as well, as each scene ends
+          --full           the long set: more rounds, longer windows, hundreds of
+                           millions of charges
+          --filter TEXT    only scenes whose area/name contains TEXT, case ignored;
+                           more of them with commas between
+          --times          the median of each case in nanoseconds as well, as each
+                           scene ends
           --list           the scenes, and nothing else
-          --seed N         the order of the cases and everything random (default: printed, another each time)
+          --seed N         the order of the cases and everything random (default:
+                           printed, another each time)
           --json FILE      the table as JSON as well
           --markdown FILE  the table as Markdown as well
-          --smoke          one very short round of everything: that it runs; the figures mean nothing
-          --instructions   how many instructions the operations take, in an emulated machine that counts them (qemu and
-                           a kernel from the system's packages); only scenes that contain TEXT; ten minutes
+          --smoke          one very short round of everything: that it runs; the
+                           figures mean nothing
+          --instructions   how many instructions the operations take, in an
+                           emulated machine that counts them (qemu and a kernel
+                           from the system's packages); only scenes that contain
+                           TEXT; ten minutes
           --dotnet         the short uncontended cases under BenchmarkDotNet
 
-        Exit code 0 also when goals are missed: a machine can be busy. 1 when something exact is wrong.
+        Exit code 0 also when goals are missed: a machine can be busy. 1 when
+        something exact is wrong, 2 for what was typed.
         """;
 
     internal bool Full { get; private set; }
@@ -66,7 +77,7 @@ internal sealed record BenchOptions
                 case "--markdown" when value is not null: options.MarkdownFile = value; break;
                 case "--seed" when int.TryParse(value, out int seed) && seed >= 0: options.Seed = seed; break;
                 default:
-                    problem = $"'{argument}' is unknown, or lacks its value. See --help.";
+                    problem = Problem(argument, value);
                     return null;
             }
 
@@ -75,4 +86,14 @@ internal sealed record BenchOptions
 
         return options;
     }
+
+    private static string Problem(string argument, string? value) => argument switch
+    {
+        "--seed" when value is not null =>
+            $"--seed '{value}' is not a whole number from 0 to {int.MaxValue}, for example --seed 1.",
+        "--seed" or "--filter" or "--json" or "--markdown" =>
+            $"{argument} needs a value. See './memgroups bench --help'.",
+        _ => $"unknown {(argument.StartsWith('-') ? "option" : "argument")} '{argument}'. "
+            + "See './memgroups bench --help'.",
+    };
 }

@@ -1,4 +1,5 @@
-// The table: plain text of at most 120 columns for a terminal, Markdown for RESULTS.md, JSON for a program.
+// The table: plain text of at most 120 columns for a terminal, or of two lines for each row and 60 columns for a
+// narrower one; Markdown for RESULTS.md, JSON for a program.
 using System.Text;
 using System.Text.Json;
 
@@ -10,6 +11,7 @@ internal sealed record ResultTable(
     private const int WhatWidth = 62;
     private const int GoalWidth = 12;
     private const int FigureWidth = 29;
+    private const int FullWidth = 120;
 
     private static readonly JsonSerializerOptions JsonLayout = new()
     {
@@ -20,16 +22,18 @@ internal sealed record ResultTable(
 
     internal bool IsWrong => Rows.Any(static row => row.Verdict == Verdict.Wrong);
 
-    internal string ToText()
+    /// <param name="width">The terminal's; a file has no edge.</param>
+    internal string ToText(int width = FullWidth)
     {
+        Func<string, string, string, string, string> line = width < FullWidth ? TwoLines : Line;
         var text = new StringBuilder();
-        text.AppendLine(Line("what", "goal", "figure (range)", "verdict"));
+        text.AppendLine(line("what", "goal", "figure (range)", "verdict"));
         foreach (IGrouping<string, Row> area in Rows.GroupBy(static row => row.Area))
         {
             text.AppendLine(new string('-', 3) + " " + area.Key);
             foreach (Row row in area)
             {
-                text.AppendLine(Line(row.What, row.Goal, row.FigureText, row.VerdictText));
+                text.AppendLine(line(row.What, row.Goal, row.FigureText, row.VerdictText));
             }
         }
 
@@ -72,4 +76,7 @@ internal sealed record ResultTable(
 
     private static string Line(string what, string goal, string figure, string verdict) =>
         $"{what,-WhatWidth} {goal,-GoalWidth} {figure,-FigureWidth} {verdict}".TrimEnd();
+
+    private static string TwoLines(string what, string goal, string figure, string verdict) =>
+        $"{what.TrimEnd()}{Environment.NewLine}  {goal,-GoalWidth} {figure,-FigureWidth} {verdict}".TrimEnd();
 }
