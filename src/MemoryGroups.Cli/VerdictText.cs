@@ -139,7 +139,7 @@ internal static class VerdictText
             foreach (KillRow kill in kills.Take(MostKills))
             {
                 string asked = kill.Asker == kill.Victim ? "it asked for" : $"{Shown.PathTail(kill.Asker)} needed";
-                say($"  {kill.AtSeconds,5:0.0} s  {Shown.PathTail(kill.Victim),-22} {Shown.Bytes(kill.Score),9}  "
+                say($"  {kill.AtSeconds,5:0.0} s  {Shown.PathTail(kill.Victim),-23} {Shown.Bytes(kill.Score),9}  "
                     + $"{asked} {Shown.Bytes(kill.RequestedBytes)}");
             }
 
