@@ -89,11 +89,20 @@ public sealed class StockStressTests
         MemoryGroup parent = root.CreateGroup(
             "parent", new MemoryGroupOptions { Max = 2 * Stocked.SmallestLimit, KillDisabled = true });
         long limit = Stocked.SmallestLimit * 3 / 2;
-        Task[] tasks = [.. Enumerable.Range(0, 12).Select(i => Task.Run(async () =>
+        const int Chargers = 12;
+        int here = 0;
+        Task[] tasks = [.. Enumerable.Range(0, Chargers).Select(i => Task.Run(async () =>
         {
             var random = new Random((seed * 1000) + i);
             MemoryGroup group = parent.CreateGroup($"g{i}", new MemoryGroupOptions { Max = limit });
             using MemoryMember member = group.CreateMember("m");
+            Interlocked.Increment(ref here);
+            while (Volatile.Read(ref here) < Chargers)
+            {
+                // Or the first would be through before the last one runs at all.
+                await default(OthersFirst);
+            }
+
             for (int round = 0; round < 400; round++)
             {
                 long large = random.NextInt64(limit / 4, limit);
