@@ -95,7 +95,9 @@ public sealed class ChargedMemoryCache : IMemoryCache
     }
 
     /// <summary>
-    /// Empties the cache for good, and disposes the one inside. Never throws.
+    /// Empties the cache for good, and disposes the one inside. To be called also when the member has exited: a
+    /// <see cref="MemoryCache"/> that tracks statistics is kept alive by the threads that used it until then. Never
+    /// throws.
     /// </summary>
     public void Dispose()
     {

@@ -8,7 +8,8 @@
 //
 // Must stay true for readers: an entry is complete before it can be seen; one that is taken out still leads on to the
 // rest of its chain; a larger table is built with the other one of two links, so that the chains of the old one stay
-// whole. Who misses looks whether the table is still the same, and else looks again.
+// whole until everybody sees the new one. Who misses looks whether the table is still the same, and else looks again.
+// Then the links of the old one are cut: they would keep entries alive that have left since, and are charged no more.
 using System.Numerics;
 using System.Runtime.InteropServices;
 
@@ -111,6 +112,19 @@ internal sealed class EntryTable<TKey, TValue>(IEqualityComparer<TKey>? comparer
         }
 
         Volatile.Write(ref _table, fresh);
+        Cut(fresh, old.UseOther);
+    }
+
+    // Volatile: whoever finds a link cut, and misses for it, finds the new table.
+    private static void Cut(Table table, bool other)
+    {
+        foreach (CacheNode<TKey, TValue>? first in table.Buckets)
+        {
+            for (CacheNode<TKey, TValue>? node = first; node is not null; node = node.Next(table.UseOther))
+            {
+                Volatile.Write(ref node.Next(other), null);
+            }
+        }
     }
 
     internal readonly struct Sighting(Table table, CacheNode<TKey, TValue>? first, CacheNode<TKey, TValue>? node)
