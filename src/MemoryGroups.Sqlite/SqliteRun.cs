@@ -233,16 +233,17 @@ internal sealed class SqliteRun<T>(
             throw ReferenceEquals(error, NotBegun) ? killed : killed.WithInner(error);
         }
 
-        session.ThrowIfClosed(error);
-        if (cancel.IsCancellationRequested)
-        {
-            throw new OperationCanceledException($"The query '{member.Path}' was cancelled.", error, callers);
-        }
-
+        // Before the session, which is closed for this very reason, perhaps by now.
         if (member.IsExited)
         {
             throw new ObjectDisposedException($"The group of the query '{member.Path}' was closed while it "
                 + "ran.", error);
+        }
+
+        session.ThrowIfClosed(error);
+        if (cancel.IsCancellationRequested)
+        {
+            throw new OperationCanceledException($"The query '{member.Path}' was cancelled.", error, callers);
         }
     }
 

@@ -40,6 +40,7 @@ public sealed partial class SqliteSession : IDisposable
     private readonly CancellationTokenSource _closing = new();
     private readonly IDisposable _pageCache;
     private readonly CancellationTokenRegistration _killed;
+    private readonly CancellationTokenRegistration _exited;
     private string? _runs;
 
     private SqliteSession(
@@ -61,7 +62,13 @@ public sealed partial class SqliteSession : IDisposable
         // A query that closes the connection must not free what Db points to.
         bool added = false;
         _handle.DangerousAddRef(ref added);
-        _killed = member.Killed.UnsafeRegister(static session => ((SqliteSession)session!).Dispose(), this);
+        SqliteSharedCaches.Join(this);
+
+        // Last: either may close it here and now. A closed group's session is of no use, and would keep its thread.
+        _killed = member.Killed.UnsafeRegister(Close, this);
+        _exited = member.Exited.UnsafeRegister(Close, this);
+
+        static void Close(object? session) => ((SqliteSession)session!).Dispose();
     }
 
     /// <summary>
@@ -95,7 +102,7 @@ public sealed partial class SqliteSession : IDisposable
     /// </param>
     /// <param name="group">Charged for the connection and its queries.</param>
     /// <param name="name">The name of the session's member in the group: not empty, without '/'.</param>
-    /// <returns>The session. Dispose it to close the connection.</returns>
+    /// <returns>The session. Dispose it to close the connection; closing the group does so too.</returns>
     /// <exception cref="ArgumentNullException">An argument is null.</exception>
     /// <exception cref="ArgumentException">The connection string or the name is not allowed.</exception>
     /// <exception cref="InvalidOperationException"><see cref="SqliteMemory.Install"/> has not been called.</exception>
@@ -120,9 +127,7 @@ public sealed partial class SqliteSession : IDisposable
         try
         {
             connection = Connect(builder.ToString(), account);
-            var session = new SqliteSession(member, account, connection, whenLarge, cacheKey);
-            SqliteSharedCaches.Join(session);
-            return session;
+            return new SqliteSession(member, account, connection, whenLarge, cacheKey);
         }
         catch
         {
@@ -366,6 +371,7 @@ public sealed partial class SqliteSession : IDisposable
 
         _pageCache.Dispose();
         _killed.Unregister();
+        _exited.Unregister();
         Interrupt.Dispose();
         SqliteAccount? outer = SqliteBlocks.Current;
         SqliteBlocks.Current = Account;

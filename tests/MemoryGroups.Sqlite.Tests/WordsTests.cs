@@ -50,6 +50,7 @@ public sealed class WordsTests
 
         Assert.Equal("The query 'root/tenant/q' was cancelled.", running.Message);
         Assert.Equal("The query 'early' was cancelled.", early.Message);
+        Assert.IsType<OperationCanceledException>(early.InnerException, exactMatch: false);
     }
 
     [Fact]
