@@ -42,6 +42,7 @@ public sealed class DuckDbSession : IDisposable
     private readonly CancellationTokenSource _closing = new();
     private readonly IDisposable _reclaimer;
     private readonly CancellationTokenRegistration _killed;
+    private readonly CancellationTokenRegistration _exited;
     private readonly Lock _gate = new();
     private readonly ITimer _timer;
 
@@ -64,7 +65,10 @@ public sealed class DuckDbSession : IDisposable
             static session => ((DuckDbSession)session!).OnTick(), this, Timeout.InfiniteTimeSpan,
             Timeout.InfiniteTimeSpan);
         _reclaimer = member.Group.AddReclaimer(new DuckDbReclaimer(Budget, member.Name));
-        _killed = member.Killed.UnsafeRegister(static session => ((DuckDbSession)session!).Dispose(), this);
+        _killed = member.Killed.UnsafeRegister(Close, this);
+        _exited = member.Exited.UnsafeRegister(Close, this);
+
+        static void Close(object? session) => ((DuckDbSession)session!).Dispose();
     }
 
     /// <summary>The engine's limit right now, in bytes: what the session and its query are charged for.</summary>
@@ -254,6 +258,7 @@ public sealed class DuckDbSession : IDisposable
         _timer.Dispose();
         _reclaimer.Dispose();
         _killed.Unregister();
+        _exited.Unregister();
         Budget.Dispose();
         Connection.Dispose();
         _database.Dispose();

@@ -30,16 +30,20 @@ public sealed class LuaSession : IDisposable
     private readonly CancellationTokenSource _closing = new();
     private readonly IDisposable _reclaimer;
     private readonly CancellationTokenRegistration _killed;
+    private readonly CancellationTokenRegistration _exited;
     private bool _isRunning;
 
-    private LuaSession(MemoryMember member)
+    private LuaSession(MemoryMember member, LuaAccount account, LuaState state)
     {
         _member = member;
-        _account = new LuaAccount(member);
-        _state = new LuaState(_account);
+        _account = account;
+        _state = state;
         _worker = new QueryThread(member.Path);
         _reclaimer = member.Group.AddReclaimer(new Garbage(this, member.Name));
-        _killed = member.Killed.UnsafeRegister(static session => ((LuaSession)session!).Dispose(), this);
+        _killed = member.Killed.UnsafeRegister(Close, this);
+        _exited = member.Exited.UnsafeRegister(Close, this);
+
+        static void Close(object? session) => ((LuaSession)session!).Dispose();
     }
 
     private bool IsClosed => _closing.IsCancellationRequested;
@@ -57,15 +61,19 @@ public sealed class LuaSession : IDisposable
     {
         ArgumentNullException.ThrowIfNull(group);
         MemoryMember member = group.CreateMember(name);
+        LuaState? state = null;
         try
         {
             // What a state takes is not refused any more once it is being made.
             member.Charge(StateBytes);
             member.Uncharge(StateBytes);
-            return new LuaSession(member);
+            var account = new LuaAccount(member);
+            state = new LuaState(account);
+            return new LuaSession(member, account, state);
         }
         catch
         {
+            state?.Dispose();
             member.Dispose();
             throw;
         }
@@ -182,6 +190,7 @@ public sealed class LuaSession : IDisposable
         if (!_use.Wait(0)) return;
         _reclaimer.Dispose();
         _killed.Unregister();
+        _exited.Unregister();
         _state.Dispose();
         _worker.Dispose();
         _member.Dispose();
