@@ -18,9 +18,10 @@ public sealed partial class MemoryMember
 
     internal void BeginStall()
     {
+        // First, because it may fail, and then there is no stall to end.
+        MakePressure(Group);
         if (Interlocked.Increment(ref _stalls) == 1)
         {
-            MakePressure(Group);
             Recount();
         }
     }

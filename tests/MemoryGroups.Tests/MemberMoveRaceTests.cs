@@ -108,16 +108,4 @@ public sealed class MemberMoveRaceTests
             Thread.SpinWait(random.Next(40));
         }
     }
-
-    // Asked for the time inside a move, when the pressure of both groups is counted.
-    private sealed class IntrudingClock : TimeProvider
-    {
-        internal Action? Asked { get; set; }
-
-        public override long GetTimestamp()
-        {
-            Asked?.Invoke();
-            return base.GetTimestamp();
-        }
-    }
 }

@@ -47,6 +47,24 @@ public sealed class PressureStallTests
     }
 
     [Fact]
+    public void Stall_that_could_not_begin_is_none_and_the_next_one_is_counted()
+    {
+        var clock = new IntrudingClock();
+        using var root = new MemoryRoot(new MemoryRootOptions { TimeProvider = clock });
+        MemoryGroup tenant = root.CreateGroup("tenant");
+        MemoryMember member = tenant.CreateMember("member");
+        clock.Asked = static () => throw new InsufficientMemoryException();
+        Assert.Throws<InsufficientMemoryException>(member.BeginStall);
+        clock.Asked = null;
+
+        member.BeginStall();
+
+        Assert.Equal(1, tenant.StalledMembers);
+        member.EndStall();
+        Assert.Equal(0, tenant.StalledMembers);
+    }
+
+    [Fact]
     public void Full_runs_only_while_every_live_member_of_the_subtree_stalls()
     {
         using var world = new World();
