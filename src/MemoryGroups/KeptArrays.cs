@@ -79,7 +79,13 @@ internal sealed class KeptArrays
     // This thread's slots, with that size open; null when it may not be.
     internal KeptSlots? TryOpen(int sizeClass)
     {
+        // A look without the gate, and before any slots are made: near a limit they would be for nothing.
         MemoryGroup group = Wanted.Group;
+        if (!StockLedger.HasAmpleRoom(group))
+        {
+            return null;
+        }
+
         if (!HasRoomIn(group, sizeClass))
         {
             // Racy on purpose: it only moves the moment.

@@ -3,22 +3,20 @@ namespace MemoryGroups;
 
 internal sealed partial class StockLedger
 {
-    // One size, for the thread that asks. Only where stock is open and could grow still.
+    internal static bool HasAmpleRoom(MemoryGroup group) => RoomFor(group) == StockRoom.Ample;
+
+    // One size, for the thread that asks. Only where stock is open and could grow still; but the slots are listed in
+    // any case, or nobody would tell them when the pool is over, and they would keep their place on the thread.
     internal bool TryOpen(KeptArrays kept, KeptSlots slots, int sizeClass)
     {
         MemberBooks books = kept.Wanted;
-        if (RoomFor(books.Group) < StockRoom.Ample)
-        {
-            return false;
-        }
-
         List<KeptSlots>? ended;
         bool isOpen;
         lock (_gate)
         {
             ended = kept.RemoveEndedLocked();
             isOpen = kept.TryListLocked(slots) && books.MayKeepArraysLocked
-                && RoomFor(books.Group) == StockRoom.Ample && kept.TryOpenLocked(books, slots, sizeClass);
+                && HasAmpleRoom(books.Group) && kept.TryOpenLocked(books, slots, sizeClass);
         }
 
         ended?.ForEach(kept.GiveBack);

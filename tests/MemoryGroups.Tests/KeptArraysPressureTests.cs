@@ -88,6 +88,36 @@ public sealed class KeptArraysPressureTests
         Assert.Equal(Size, pool.KeptBytes);
     }
 
+    // A thread has room for the slots of so many pools; those that were never open here are no pool's any more.
+    [Fact]
+    public void Pools_that_came_and_went_at_the_edge_of_a_limit_take_nobody_s_place_on_a_thread()
+    {
+        using var world = new World();
+        MemoryGroup tenant = world.Root.CreateGroup("tenant", new MemoryGroupOptions { Max = Stocked.AmpleLimit });
+        MemoryMember hog = tenant.CreateMember("hog");
+        MemoryMember query = tenant.CreateMember("query");
+        Keeping.ReturnOften(new ChargedArrayPool<byte>(query), 64);
+        Assert.True(hog.TryCharge(Stocked.AmpleLimit - Stocked.SmallestLimit));
+        Assert.True(query.Books.IsListed);
+
+        long kept = Keeping.On(() =>
+        {
+            for (int i = 0; i < 1200; i++)
+            {
+                using var gone = new ChargedArrayPool<byte>(query);
+                Keeping.ReturnOften(gone, 4096);
+                Assert.Equal(0, gone.KeptBytes);
+            }
+
+            hog.Uncharge(Stocked.AmpleLimit - Stocked.SmallestLimit);
+            using var pool = new ChargedArrayPool<byte>(query);
+            Keeping.ReturnOften(pool, 4096);
+            return pool.KeptBytes;
+        });
+
+        Assert.Equal(Size, kept);
+    }
+
     [Fact]
     public void Charge_that_fits_beside_what_is_in_use_is_granted_and_what_lies_idle_goes()
     {
