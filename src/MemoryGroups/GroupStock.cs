@@ -216,9 +216,7 @@ internal sealed class GroupStock(MemoryGroup group) : StockHolder(group)
         {
             if (member?.Books is { IsListed: true } books)
             {
-                int move = stocks.Moves.Begin();
                 stocks.Remove(books);
-                stocks.Moves.End(move);
             }
         }
     }

@@ -175,9 +175,9 @@ internal sealed partial class MemberBooks
         {
             Member.ReturnToAny(bytes);
         }
-        else if (TrySubtractDrawn(bytes))
+        else
         {
-            GiveBack(bytes);
+            UnchargeToGroup(bytes);
         }
     }
 

@@ -201,25 +201,16 @@ internal sealed partial class MemberBooks(MemoryMember member, MemoryGroup group
         return false;
     }
 
-    // The member exits: whatever is left goes back, once. Answers how much of it was in use. Marking the books closed
-    // comes first: a charge that still finds stock in the cell then counts as made before the exit and returned by it.
+    // The member exits, which is written already, so none of its cells is opened again. What is idle goes back first:
+    // it is nothing that was left behind. Then whatever is left goes back, once. Answers how much that was; a charge
+    // that comes in between counts as made before the exit.
     internal long Close()
     {
-        if (Volatile.Read(ref _keeping) is not null)
-        {
-            Group.Root.Stocks.TakeBackKept(this);
-        }
-
-        long left = Usage;
-        long drawn = Interlocked.Exchange(ref _drawn, Closed);
-        if (drawn < 0)
-        {
-            return 0;
-        }
+        Group.Root.Stocks.Remove(this);
+        long left = Math.Max(0, Interlocked.Exchange(ref _drawn, Closed));
 
         // The counter first: the reserve must not be lent again while these bytes still stand above the limit.
-        Group.Root.Stocks.Remove(this);
-        Group.Counter.Uncharge(drawn);
+        Group.Counter.Uncharge(left);
         Repay(long.MaxValue);
         return left;
     }

@@ -23,20 +23,6 @@ internal sealed partial class StockLedger
         return isOpen;
     }
 
-    // What the pools of one member keep: it exits, and what lies idle is nothing that it left behind.
-    internal void TakeBackKept(MemberBooks books)
-    {
-        List<KeptArrays>? shut = null;
-        int move = Moves.Begin();
-        lock (_gate)
-        {
-            books.ShutKeptLocked(ref shut);
-        }
-
-        KeptArrays.TakeBack(shut);
-        Moves.End(move);
-    }
-
     // What the pools of one group's members keep.
     internal void TakeBackKept(MemoryGroup group)
     {

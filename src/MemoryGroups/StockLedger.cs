@@ -210,6 +210,7 @@ internal sealed partial class StockLedger
     {
         long drained;
         List<KeptArrays>? shut = null;
+        int move = Moves.Begin();
         lock (_gate)
         {
             if (holder.IsListed)
@@ -222,8 +223,15 @@ internal sealed partial class StockLedger
             holder.ShutKeptLocked(ref shut);
         }
 
+        if (drained == 0 && shut is null)
+        {
+            Moves.Cancel(move);
+            return;
+        }
+
         holder.Group.Counter.Uncharge(drained);
         KeptArrays.TakeBack(shut);
+        Moves.End(move);
     }
 
     // What the subtree holds in stock at this moment, at most.

@@ -259,6 +259,33 @@ public sealed class StockLedgerTests
         Assert.False(StockLedger.MayHaveStock(world.Root));
     }
 
+    // Whoever is refused at that moment looks again when it has arrived.
+    [Theory]
+    [InlineData("moves")]
+    [InlineData("is killed")]
+    [InlineData("exits")]
+    [InlineData("is closed")]
+    public void Stock_of_who_leaves_counts_as_on_its_way(string how)
+    {
+        using var world = new World();
+        MemoryGroup tenant = world.Root.CreateGroup("tenant", new MemoryGroupOptions { Max = Stocked.AmpleLimit });
+        MemoryMember member = Stocked.Member(tenant);
+        StockMoves moves = world.Root.Stocks.Moves;
+        long mark = moves.Mark;
+        moves.SettledSince(ref mark);
+
+        switch (how)
+        {
+            case "moves": Assert.True(member.MoveTo(world.Root)); break;
+            case "is killed": member.Kill("a test"); break;
+            case "exits": member.Dispose(); break;
+            default: tenant.Dispose(); break;
+        }
+
+        Assert.Equal(0, member.Books.Held);
+        Assert.True(moves.SettledSince(ref mark));
+    }
+
     [Fact]
     public void Group_that_many_walk_through_once_opens_a_stock_of_its_own()
     {
