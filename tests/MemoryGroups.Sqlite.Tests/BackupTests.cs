@@ -9,9 +9,6 @@ public sealed class BackupTests
 {
     private const string Count = "SELECT count(*) FROM t";
     private const long Mega = 1 << 20;
-    private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(60);
-
-    private static CancellationToken Abort => TestContext.Current.CancellationToken;
 
     [Fact]
     public async Task Copy_is_charged_to_the_destination_and_the_source_pays_nothing()
@@ -24,7 +21,7 @@ public sealed class BackupTests
         using SqliteSession destination = SqliteSession.Open("Data Source=:memory:", to, "copy");
         long ofSource = Member(from, "session").Usage;
 
-        await source.BackupToAsync(destination, "backup", Abort).WaitAsync(Deadline, TimeProvider.System, Abort);
+        await source.BackupToAsync(destination, "backup", Abort).WaitAsync(Deadline, Abort);
 
         // The whole database, and no page of the source's cache besides.
         Assert.InRange(Member(to, "copy").Usage, 20_000 * 100, 20_000 * 150);
@@ -47,7 +44,7 @@ public sealed class BackupTests
             connection, "CREATE TABLE t(a); INSERT INTO t VALUES (1)"));
 
         OomKilledException killed = await Assert.ThrowsAsync<OomKilledException>(
-            () => source.BackupToAsync(destination, "backup", Abort).WaitAsync(Deadline, TimeProvider.System, Abort));
+            () => source.BackupToAsync(destination, "backup", Abort).WaitAsync(Deadline, Abort));
 
         Assert.Equal("root/to/backup", killed.MemberPath);
         Assert.IsType<SqliteException>(killed.InnerException);
@@ -79,7 +76,7 @@ public sealed class BackupTests
             "cancel" => typeof(OperationCanceledException),
             _ => typeof(ObjectDisposedException),
         };
-        Exception? error = await Record.ExceptionAsync(() => copy.WaitAsync(Deadline, TimeProvider.System, Abort));
+        Exception? error = await Record.ExceptionAsync(() => copy.WaitAsync(Deadline, Abort));
         Assert.IsType(expected, error);
         Assert.Equal(3, parts);
         Assert.True(SpinWait.SpinUntil(() => to.UsageLower < Mega / 2, Deadline), $"{to.UsageLower} bytes are left");

@@ -7,11 +7,6 @@ namespace MemoryGroups.Sqlite.Tests;
 
 public sealed class KillTests
 {
-    // Long enough never to matter, unless what must end does not.
-    private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(60);
-
-    private static CancellationToken Abort => TestContext.Current.CancellationToken;
-
     [Fact]
     public async Task Kill_interrupts_the_running_statement_and_says_so()
     {
@@ -44,8 +39,10 @@ public sealed class KillTests
             "endless", connection => RunForEver(connection, cancel.Cancel), cancel.Token);
 
         OperationCanceledException cancelled =
-            await Assert.ThrowsAnyAsync<OperationCanceledException>(() => query.WaitAsync(Deadline, Abort));
-        Assert.Equal(cancel.Token, cancelled.CancellationToken);
+            await Assert.ThrowsAsync<OperationCanceledException>(() => query.WaitAsync(Deadline, Abort));
+        Assert.Equal(
+            ("The query 'root/tenant/endless' was cancelled.", cancel.Token),
+            (cancelled.Message, cancelled.CancellationToken));
         Assert.IsType<SqliteException>(cancelled.InnerException);
         Assert.Equal(1, await session.RunAsync("next", connection => Scalar<long>(connection, "SELECT 1")));
     }
@@ -145,10 +142,11 @@ public sealed class KillTests
         using var cancel = new CancellationTokenSource();
         await cancel.CancelAsync();
 
-        OperationCanceledException cancelled = await Assert.ThrowsAnyAsync<OperationCanceledException>(
+        OperationCanceledException cancelled = await Assert.ThrowsAsync<OperationCanceledException>(
             () => session.RunAsync("q", _ => ran = true, cancel.Token));
 
-        Assert.Equal(cancel.Token, cancelled.CancellationToken);
+        Assert.Equal(("The query 'q' was cancelled.", cancel.Token), (cancelled.Message, cancelled.CancellationToken));
+        Assert.IsType<OperationCanceledException>(cancelled.InnerException, exactMatch: false);
         Assert.False(ran);
     }
 
@@ -272,7 +270,10 @@ public sealed class KillTests
                 return left;
             }));
 
-        Assert.Contains("'lazy'", error.Message, StringComparison.Ordinal);
+        Assert.Equal(
+            "The query 'lazy' returned while one of its statements was still running. Read results to their end, or "
+            + "dispose the reader, before the query returns: a reader cannot be used after it.",
+            error.Message);
         Assert.Equal(1, await session.RunAsync("next", connection => Scalar<long>(connection, "SELECT 1")));
         await left!.DisposeAsync();
     }

@@ -8,8 +8,6 @@ namespace MemoryGroups.Sqlite.Tests;
 
 public sealed class OpeningTests
 {
-    private static CancellationToken Abort => TestContext.Current.CancellationToken;
-
     [Fact]
     public async Task Session_keeps_what_is_temporary_in_memory_a_cache_of_two_megabytes_and_maps_nothing()
     {

@@ -1,13 +1,11 @@
 // The thread of a session: one of its own, which leaves when it is told, and continues nobody's work.
 
+using static MemoryGroups.Sqlite.Tests.TestDatabase;
+
 namespace MemoryGroups.Sqlite.Tests;
 
 public sealed class QueryThreadTests
 {
-    private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(60);
-
-    private static CancellationToken Abort => TestContext.Current.CancellationToken;
-
     [Fact]
     public async Task Thread_runs_what_it_is_given_until_it_is_disposed_and_ends_then()
     {

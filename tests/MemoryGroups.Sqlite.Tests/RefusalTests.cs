@@ -10,10 +10,6 @@ public sealed class RefusalTests
 {
     private const long Mega = 1 << 20;
 
-    private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(60);
-
-    private static CancellationToken Abort => TestContext.Current.CancellationToken;
-
     [Fact]
     public async Task Query_larger_than_its_group_is_killed_and_the_connection_goes_on()
     {

@@ -8,10 +8,6 @@ namespace MemoryGroups.Sqlite.Tests;
 
 public sealed class SessionTests
 {
-    private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(60);
-
-    private static CancellationToken Abort => TestContext.Current.CancellationToken;
-
     [Fact]
     public void Null_argument_is_an_argument_error()
     {
@@ -72,7 +68,8 @@ public sealed class SessionTests
         ObjectDisposedException error =
             await Assert.ThrowsAsync<ObjectDisposedException>(() => session.RunAsync("q", _ => 1, Abort));
 
-        Assert.Contains("root/tenant/session", error.Message, StringComparison.Ordinal);
+        Assert.StartsWith(
+            "The SQLite session 'root/tenant/session' is closed.", error.Message, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -106,8 +103,10 @@ public sealed class SessionTests
         InvalidOperationException error =
             await Assert.ThrowsAsync<InvalidOperationException>(() => session.RunAsync("second", _ => 1, Abort));
 
-        Assert.Contains("'first'", error.Message, StringComparison.Ordinal);
-        Assert.Contains("'second'", error.Message, StringComparison.Ordinal);
+        Assert.Equal(
+            "The session 'root/tenant/session' is running 'first', so it cannot run 'second': a connection runs one "
+            + "query at a time. Await the first one, or open another session.",
+            error.Message);
         await cancel.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => first.WaitAsync(Deadline, Abort));
         Assert.Equal(1, await session.RunAsync("third", _ => 1, Abort));
@@ -128,6 +127,8 @@ public sealed class SessionTests
             }, Abort).WaitAsync(Deadline, Abort));
 
         Assert.IsType<SqliteException>(error.InnerException);
+        Assert.StartsWith(
+            "The group of the query 'root/tenant/q' was closed while it ran.", error.Message, StringComparison.Ordinal);
         await Assert.ThrowsAsync<ObjectDisposedException>(() => session.RunAsync("next", _ => 1, Abort));
     }
 
@@ -152,7 +153,10 @@ public sealed class SessionTests
                 return 1;
             }, Abort));
 
-        Assert.Contains("'closer'", error.Message, StringComparison.Ordinal);
+        Assert.Equal(
+            "The query 'closer' closed the connection of its session, which is closed now as well. The connection "
+            + "belongs to the session: leave it open, and dispose the session.",
+            error.Message);
         await Assert.ThrowsAsync<ObjectDisposedException>(() => session.RunAsync("next", _ => 1, Abort));
         Assert.Empty(group.Members);
         Assert.Equal(0, group.UsageLower);

@@ -8,7 +8,6 @@ public sealed class SharedCacheTests
 {
     private const string Shared = ";Cache=Shared";
     private const string Scan = "SELECT sum(length(text)) FROM t";
-    private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(60);
 
     [Fact]
     public async Task Page_is_charged_to_the_session_that_read_it_and_not_to_the_one_that_uses_it()
@@ -133,7 +132,7 @@ public sealed class SharedCacheTests
             }
 
             return sum;
-        }).WaitAsync(Deadline, TimeProvider.System, TestContext.Current.CancellationToken);
+        }).WaitAsync(Deadline, Abort);
 
         Assert.Equal(2000L * 2001 / 2, sum);
     }

@@ -7,6 +7,9 @@ namespace MemoryGroups.Sqlite.Tests;
 
 internal sealed class TestDatabase : IDisposable
 {
+    // Long enough never to matter, unless what must end does not.
+    internal static readonly TimeSpan Deadline = TimeSpan.FromSeconds(60);
+
     private readonly string _folder = Directory.CreateTempSubdirectory("memorygroups-sqlite-").FullName;
     private readonly List<SqliteSession> _sessions = [];
 
@@ -14,6 +17,8 @@ internal sealed class TestDatabase : IDisposable
     {
         Root = new MemoryRoot(new MemoryRootOptions { CapacityBytes = capacity });
     }
+
+    internal static CancellationToken Abort => TestContext.Current.CancellationToken;
 
     internal MemoryRoot Root { get; }
 

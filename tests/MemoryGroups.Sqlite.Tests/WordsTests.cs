@@ -1,5 +1,5 @@
-// What the caller is told, as a whole: each error of a session says who, what and what to do; and which of SQLite's
-// errors count as refused or as stopped.
+// What a caller is told whose copy failed or whose query was refused; and which of SQLite's errors count as refused or
+// as stopped.
 
 using Microsoft.Data.Sqlite;
 using static MemoryGroups.Sqlite.Tests.TestDatabase;
@@ -9,93 +9,6 @@ namespace MemoryGroups.Sqlite.Tests;
 public sealed class WordsTests
 {
     private const long Mega = 1 << 20;
-
-    private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(60);
-
-    private static CancellationToken Abort => TestContext.Current.CancellationToken;
-
-    [Fact]
-    public async Task Session_that_is_closed_or_busy_says_who_and_what()
-    {
-        using var database = new TestDatabase();
-        SqliteSession session = database.Open(database.Group());
-
-        string busy = await session.RunAsync("first", _ =>
-        {
-            Task second = session.RunAsync("second", _ => 1, Abort);
-            return Assert.Throws<AggregateException>(() => second.Wait(Deadline, Abort)).InnerException!.Message;
-        }, Abort);
-        session.Dispose();
-        Exception closed = await Assert.ThrowsAsync<ObjectDisposedException>(
-            () => session.RunAsync("q", _ => 1, Abort));
-
-        Assert.Equal(
-            "The session 'root/tenant/session' is running 'first', so it cannot run 'second': a connection runs one "
-            + "query at a time. Await the first one, or open another session.",
-            busy);
-        Assert.StartsWith("The SQLite session 'root/tenant/session' is closed.", closed.Message);
-    }
-
-    [Fact]
-    public async Task Cancellation_names_the_query_before_it_began_and_while_it_ran()
-    {
-        using var database = new TestDatabase();
-        SqliteSession session = database.Open(database.Group());
-        using var cancel = new CancellationTokenSource();
-
-        Exception running = await Assert.ThrowsAsync<OperationCanceledException>(() => session.RunAsync(
-            "q", connection => RunForEver(connection, cancel.Cancel), cancel.Token).WaitAsync(Deadline, Abort));
-        Exception early = await Assert.ThrowsAsync<OperationCanceledException>(
-            () => session.RunAsync("early", _ => 1, cancel.Token));
-
-        Assert.Equal("The query 'root/tenant/q' was cancelled.", running.Message);
-        Assert.Equal("The query 'early' was cancelled.", early.Message);
-        Assert.IsType<OperationCanceledException>(early.InnerException, exactMatch: false);
-    }
-
-    [Fact]
-    public async Task Group_that_is_closed_under_a_query_is_named()
-    {
-        using var database = new TestDatabase();
-        MemoryGroup group = database.Group();
-        SqliteSession session = database.Open(group);
-
-        Exception error = await Assert.ThrowsAsync<ObjectDisposedException>(() => session.RunAsync("q", connection =>
-        {
-            group.Dispose();
-            return Sort(connection, 1000);
-        }, Abort).WaitAsync(Deadline, Abort));
-
-        Assert.StartsWith("The group of the query 'root/tenant/q' was closed while it ran.", error.Message);
-    }
-
-    [Fact]
-    public async Task Query_that_leaves_a_reader_open_or_closes_the_connection_is_told_so()
-    {
-        using var database = new TestDatabase();
-        SqliteSession session = database.Open(database.Group());
-        using SqliteCommand command = session.Connection.CreateCommand();
-        command.CommandText = "SELECT 1 UNION SELECT 2";
-
-        SqliteDataReader? left = null;
-        Exception reader = await Assert.ThrowsAsync<InvalidOperationException>(
-            () => session.RunAsync("lazy", _ => (left = command.ExecuteReader()).Read(), Abort));
-        await left!.DisposeAsync();
-        Exception closed = await Assert.ThrowsAsync<InvalidOperationException>(() => session.RunAsync("closer", c =>
-        {
-            c.Close();
-            return 1;
-        }, Abort));
-
-        Assert.Equal(
-            "The query 'lazy' returned while one of its statements was still running. Read results to their end, or "
-            + "dispose the reader, before the query returns: a reader cannot be used after it.",
-            reader.Message);
-        Assert.Equal(
-            "The query 'closer' closed the connection of its session, which is closed now as well. The connection "
-            + "belongs to the session: leave it open, and dispose the session.",
-            closed.Message);
-    }
 
     [Fact]
     public async Task Copy_that_SQLite_refuses_names_the_destination_and_gives_SQLite_s_words()
