@@ -2,6 +2,8 @@
 // are larger than what could be evicted for them.
 
 using Microsoft.Extensions.Caching.Memory;
+using Microsoft.Extensions.Internal;
+using static MemoryGroups.Caching.Tests.MemoryCaches;
 
 namespace MemoryGroups.Caching.Tests;
 
@@ -25,9 +27,7 @@ public sealed class ChargedMemoryCacheEdgeTests
     {
         using var scene = new CacheScene();
         var clock = new HookedClock();
-        var inside = new MemoryCache(
-            new MemoryCacheOptions { SizeLimit = long.MaxValue, TrackStatistics = true, Clock = clock });
-        using ChargedMemoryCache cache = inside.ChargeTo(scene.Member);
+        using ChargedMemoryCache cache = NewMemoryCache(clock: clock).ChargeTo(scene.Member);
         Set(cache, "a", 1000);
         clock.OnRead = () => cache.Remove("a");
 
@@ -69,10 +69,7 @@ public sealed class ChargedMemoryCacheEdgeTests
     {
         using var scene = new CacheScene(max: 10_000);
         using ChargedMemoryCache cache = NewCache(scene);
-        for (int i = 0; i < 10; i++)
-        {
-            Set(cache, i, 1000);
-        }
+        Fill(cache, 10);
 
         Set(cache, "large", 3000);
 
@@ -126,15 +123,7 @@ public sealed class ChargedMemoryCacheEdgeTests
         Assert.Equal((100 * costOfFirst, 100 * costOfSecond), (first.Bytes, second.Bytes));
     }
 
-    private static ChargedMemoryCache NewCache(CacheScene scene, int cost = 0) =>
-        new MemoryCache(new MemoryCacheOptions { SizeLimit = long.MaxValue, TrackStatistics = true })
-            .ChargeTo(scene.Member, reclaimCost: cost);
-
-    private static void Set(
-        ChargedMemoryCache cache, object key, long bytes, CacheItemPriority priority = CacheItemPriority.Normal) =>
-        cache.Set(key, $"value of {key}", new MemoryCacheEntryOptions { Size = bytes, Priority = priority });
-
-    private sealed class HookedClock : Microsoft.Extensions.Internal.ISystemClock
+    private sealed class HookedClock : ISystemClock
     {
         internal Action? OnRead { get; set; }
 

@@ -3,6 +3,7 @@
 
 using Microsoft.Extensions.Caching.Memory;
 using Microsoft.Extensions.Primitives;
+using static MemoryGroups.Caching.Tests.MemoryCaches;
 
 namespace MemoryGroups.Caching.Tests;
 
@@ -85,10 +86,7 @@ public sealed class ChargedMemoryCacheTests
     {
         using var scene = new CacheScene(max: 100_000);
         using ChargedMemoryCache cache = NewCache(scene);
-        for (int i = 0; i < 100; i++)
-        {
-            Set(cache, i, 1000);
-        }
+        Fill(cache, 100);
 
         scene.Group.CreateMember("query").Charge(9500);
 
@@ -122,10 +120,7 @@ public sealed class ChargedMemoryCacheTests
         MemoryGroup parent = root.CreateGroup("parent", new MemoryGroupOptions { Max = 200_000, BatchBytes = 1 });
         MemoryGroup kept = parent.CreateGroup("kept", new MemoryGroupOptions { Min = 60_000 });
         using ChargedMemoryCache cache = NewMemoryCache().ChargeTo(kept.CreateMember("cache"));
-        for (int i = 0; i < 100; i++)
-        {
-            Set(cache, i, 1000);
-        }
+        Fill(cache, 100);
 
         MemoryMember query = parent.CreateGroup("queries").CreateMember("query");
         query.Charge(140_000);
@@ -167,10 +162,7 @@ public sealed class ChargedMemoryCacheTests
     {
         using var scene = new CacheScene(high: 5000);
         using ChargedMemoryCache cache = NewCache(scene);
-        for (int i = 0; i < 100; i++)
-        {
-            Set(cache, i, 1000);
-        }
+        Fill(cache, 100);
 
         Assert.Equal((5000, 0), (scene.Group.Usage, scene.Group.Events.Current.High));
     }
@@ -376,12 +368,4 @@ public sealed class ChargedMemoryCacheTests
         Assert.True(settles && cache.Bytes == 0, $"seed {seed}: charged {cache.Bytes}, used {cache.Member.Usage}");
         Assert.True(root.BooksErrorCount == 0, root.FirstBooksError);
     }
-
-    private static MemoryCache NewMemoryCache(long sizeLimit = long.MaxValue) =>
-        new(new MemoryCacheOptions { SizeLimit = sizeLimit, TrackStatistics = true });
-
-    private static ChargedMemoryCache NewCache(CacheScene scene) => NewMemoryCache().ChargeTo(scene.Member);
-
-    private static void Set(ChargedMemoryCache cache, object key, long bytes) =>
-        cache.Set(key, $"value of {key}", new MemoryCacheEntryOptions { Size = bytes });
 }
