@@ -1,10 +1,10 @@
-// This test program once more, as a process of its own that can be put into a memory group of the operating system.
+// This program, started again to play one scenario instead of running tests, in a memory group of the operating system.
+// It prints what it found on one line.
 using System.Diagnostics;
 using System.Globalization;
 
 namespace MemoryGroups.Tests;
 
-// This program, started again to play one scenario instead of running tests. It prints what it found on one line.
 internal static class ChildProcess
 {
     private const string Variable = "MEMORYGROUPS_CHILD_SCENARIO";

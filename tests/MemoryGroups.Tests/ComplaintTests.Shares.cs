@@ -71,11 +71,7 @@ public sealed partial class ComplaintTests
         MemoryGroup outer = world.Root.CreateGroup("outer", new MemoryGroupOptions { Max = 1000, Low = 300 });
         MemoryGroup inner = outer.CreateGroup("inner", new MemoryGroupOptions { High = 5000, Low = 300 });
         MemoryMember spills = inner.CreateMember("spills");
-        var reclaimer = new ScriptedReclaimer("spill", request =>
-        {
-            spills.Uncharge(request.Bytes);
-            return request.Bytes;
-        });
+        var reclaimer = new ScriptedReclaimer("spill", request => spills.Free(request.Bytes));
         inner.AddReclaimer(reclaimer);
         spills.Charge(900);
         MemoryStatistics shown = inner.GetStatistics();
@@ -113,8 +109,7 @@ public sealed partial class ComplaintTests
             group.AddReclaimer(new ScriptedReclaimer(group.Name, request =>
             {
                 asked[group] = asked.GetValueOrDefault(group) + request.Bytes;
-                owner.Uncharge(request.Bytes);
-                return request.Bytes;
+                return owner.Free(request.Bytes);
             }));
             owners.Add(owner);
         }

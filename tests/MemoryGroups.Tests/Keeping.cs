@@ -5,7 +5,7 @@ namespace MemoryGroups.Tests;
 
 internal static class Keeping
 {
-    private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(60);
+    public static readonly TimeSpan Deadline = TimeSpan.FromSeconds(60);
 
     // The array of that length that the pool keeps for this thread.
     public static T[] Array<T>(ChargedArrayPool<T> pool, int length)

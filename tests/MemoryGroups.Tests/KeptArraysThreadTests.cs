@@ -4,7 +4,6 @@ namespace MemoryGroups.Tests;
 public sealed class KeptArraysThreadTests
 {
     private const long Size = 4096 + 24;
-    private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(60);
 
     [Fact]
     public void Array_of_a_thread_that_has_ended_goes_back_when_another_thread_begins_to_keep()
@@ -124,7 +123,10 @@ public sealed class KeptArraysThreadTests
         for (int round = 0; round < 20; round++)
         {
             using var pool = new ChargedArrayPool<byte>(member);
-            long held = Race(pool, seed + (100 * round), ref taken);
+            long held = Race(
+                threads: 3,
+                i => UseAndHold(pool, new Random(seed + (100 * round) + i)),
+                () => taken += pool.KeptBytes > 0 ? root.Stocks.Drain(tenant) : 0);
             root.Stocks.Drain(root);
             Assert.True(
                 (0, held, held) == (pool.KeptBytes, pool.RentedBytes, member.Usage),
@@ -146,20 +148,12 @@ public sealed class KeptArraysThreadTests
         MemoryGroup tenant = root.CreateGroup("tenant", new MemoryGroupOptions { Max = Stocked.AmpleLimit });
         using var pool = new ChargedArrayPool<byte>(tenant.CreateMember("query"));
         MemoryMember greedy = tenant.CreateMember("greedy");
-        int running = 2;
-        Exception? error = null;
-        Thread[] threads = [.. Enumerable.Range(0, running).Select(i => new Thread(() =>
-        {
-            error ??= Record.Exception(() => UseAndHold(pool, new Random(seed + i), rounds: 400_000));
-            Interlocked.Decrement(ref running);
-        }) { IsBackground = true })];
-        Array.ForEach(threads, static thread => thread.Start());
         (long granted, long refused) = (0, 0);
-        while (Volatile.Read(ref running) > 0)
+        Race(threads: 2, i => UseAndHold(pool, new Random(seed + i), rounds: 400_000), () =>
         {
             if (pool.KeptBytes == 0)
             {
-                continue;
+                return;
             }
 
             if (greedy.TryCharge(Stocked.AmpleLimit - most))
@@ -171,30 +165,29 @@ public sealed class KeptArraysThreadTests
             {
                 refused++;
             }
-        }
+        });
 
-        Assert.All(threads, static thread => Assert.True(thread.Join(Deadline), "a thread does not end"));
-        Assert.Null(error);
         Assert.True(granted > 0 && refused == 0, $"seed {seed}: {refused} refused, {granted} granted");
     }
 
-    private static long Race(ChargedArrayPool<byte> pool, int seed, ref long taken)
+    // Until all threads have ended. Answers what they are left with.
+    private static long Race(int threads, Func<int, long> use, Action meanwhile)
     {
         long held = 0;
-        int running = 3;
+        int running = threads;
         Exception? error = null;
-        Thread[] threads = [.. Enumerable.Range(0, running).Select(i => new Thread(() =>
+        Thread[] all = [.. Enumerable.Range(0, threads).Select(i => new Thread(() =>
         {
-            error ??= Record.Exception(() => Interlocked.Add(ref held, UseAndHold(pool, new Random(seed + i))));
+            error ??= Record.Exception(() => Interlocked.Add(ref held, use(i)));
             Interlocked.Decrement(ref running);
         }) { IsBackground = true })];
-        Array.ForEach(threads, static thread => thread.Start());
+        Array.ForEach(all, static thread => thread.Start());
         while (Volatile.Read(ref running) > 0)
         {
-            taken += pool.KeptBytes > 0 ? pool.Member.Root.Stocks.Drain(pool.Member.Group) : 0;
+            meanwhile();
         }
 
-        Assert.All(threads, static thread => Assert.True(thread.Join(Deadline), "a thread does not end"));
+        Assert.All(all, static thread => Assert.True(thread.Join(Keeping.Deadline), "a thread does not end"));
         Assert.Null(error);
         return held;
     }

@@ -7,7 +7,7 @@ public sealed class LimitChangeEdgeTests
     public void Careful_write_raises_at_once_and_asks_nobody_for_the_limit_that_is_there()
     {
         using var world = new World();
-        (MemoryGroup group, MemoryMember hog) = Full(world);
+        (MemoryGroup group, MemoryMember hog) = InUse(world);
         var cache = new ScriptedReclaimer("cache", static _ => 0);
         group.AddReclaimer(cache);
         group.Max = 300;
@@ -53,8 +53,12 @@ public sealed class LimitChangeEdgeTests
     public void Careful_write_believes_the_usage_and_not_the_reclaimer()
     {
         using var world = new World();
-        (MemoryGroup group, MemoryMember hog) = Full(world);
-        group.AddReclaimer(new ScriptedReclaimer("silent", _ => Free(hog, 300, says: 0)));
+        (MemoryGroup group, MemoryMember hog) = InUse(world);
+        group.AddReclaimer(new ScriptedReclaimer("silent", _ =>
+        {
+            hog.Uncharge(300);
+            return 0;
+        }));
 
         Assert.True(world.Await(group.TrySetMaxAsync(300)));
 
@@ -65,8 +69,8 @@ public sealed class LimitChangeEdgeTests
     public void Careful_write_goes_on_as_long_as_something_comes()
     {
         using var world = new World();
-        (MemoryGroup group, MemoryMember hog) = Full(world);
-        group.AddReclaimer(new ScriptedReclaimer("slow", _ => Free(hog, 50, says: 50)));
+        (MemoryGroup group, MemoryMember hog) = InUse(world);
+        group.AddReclaimer(new ScriptedReclaimer("slow", _ => hog.Free(50)));
 
         Assert.True(world.Await(group.TrySetMaxAsync(100)));
 
@@ -77,7 +81,7 @@ public sealed class LimitChangeEdgeTests
     public void Careful_write_gives_up_on_a_boasting_reclaimer_and_leaves_the_limit()
     {
         using var world = new World();
-        (MemoryGroup group, MemoryMember hog) = Full(world);
+        (MemoryGroup group, MemoryMember hog) = InUse(world);
         var boasting = new ScriptedReclaimer("boasting", static request => request.Bytes);
         group.AddReclaimer(boasting);
 
@@ -93,7 +97,7 @@ public sealed class LimitChangeEdgeTests
     public async Task Write_that_is_cancelled_waits_for_no_reclaimer_and_asks_no_other(bool enforced)
     {
         using var world = new World();
-        (MemoryGroup group, MemoryMember hog) = Full(world);
+        (MemoryGroup group, MemoryMember hog) = InUse(world);
         var never = new TaskCompletionSource<long>();
         var cache = new ScriptedReclaimer("stuck", (_, cancel) => new ValueTask<long>(never.Task.WaitAsync(cancel)));
         group.AddReclaimer(cache);
@@ -119,7 +123,7 @@ public sealed class LimitChangeEdgeTests
     public async Task Enforced_write_lets_a_reclaim_that_is_under_way_finish_before_it_kills()
     {
         using var world = new World();
-        (MemoryGroup group, MemoryMember hog) = Full(world);
+        (MemoryGroup group, MemoryMember hog) = InUse(world);
         var slow = new TaskCompletionSource<long>();
         group.AddReclaimer(new ScriptedReclaimer("slow", (_, _) => new ValueTask<long>(slow.Task)));
         ValueTask<long> reclaiming = group.ReclaimAsync(10);
@@ -128,7 +132,7 @@ public sealed class LimitChangeEdgeTests
         world.Advance(TimeSpan.FromMilliseconds(15));
         Assert.False(writing.IsCompleted || hog.IsKilled, "it did not wait");
 
-        slow.SetResult(Free(hog, 500, says: 500));
+        slow.SetResult(hog.Free(500));
         world.Advance(TimeSpan.FromMilliseconds(200));
 
         Assert.True(reclaiming.IsCompleted);
@@ -136,13 +140,7 @@ public sealed class LimitChangeEdgeTests
         Assert.False(hog.IsKilled);
     }
 
-    private static long Free(MemoryMember hog, long bytes, long says)
-    {
-        hog.Uncharge(bytes);
-        return says;
-    }
-
-    private static (MemoryGroup Group, MemoryMember Hog) Full(World world)
+    private static (MemoryGroup Group, MemoryMember Hog) InUse(World world)
     {
         MemoryGroup group = world.Root.CreateGroup("g", new MemoryGroupOptions { Max = 1000 });
         MemoryMember hog = group.CreateMember("hog");

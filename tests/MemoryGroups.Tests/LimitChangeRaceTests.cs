@@ -127,11 +127,7 @@ public sealed class LimitChangeRaceTests
         using var world = new World();
         MemoryGroup tenant = world.Root.CreateGroup("tenant", new MemoryGroupOptions { Max = 1000 });
         MemoryMember cache = FullGroup.Fill(world, tenant);
-        var reclaimer = new ScriptedReclaimer("cache", request =>
-        {
-            cache.Uncharge(request.Bytes);
-            return request.Bytes;
-        });
+        var reclaimer = new ScriptedReclaimer("cache", request => cache.Free(request.Bytes));
         tenant.AddReclaimer(reclaimer);
 
         Assert.True(world.Await(tenant.TrySetMaxAsync(600)));

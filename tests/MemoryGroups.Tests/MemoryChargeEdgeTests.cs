@@ -25,7 +25,7 @@ public sealed class MemoryChargeEdgeTests
     {
         using var world = new World();
         MemoryGroup before = Tenant(world);
-        MemoryGroup after = world.Root.CreateGroup("after", new MemoryGroupOptions { Max = 1000 });
+        MemoryGroup after = Tenant(world, "after");
         MemoryMember member = before.CreateMember("m");
         MemoryCharge lease = member.Lease(10);
         Assert.True(member.MoveTo(after));
@@ -63,7 +63,7 @@ public sealed class MemoryChargeEdgeTests
     {
         using var world = new World();
         MemoryGroup before = Tenant(world);
-        MemoryGroup after = world.Root.CreateGroup("after", new MemoryGroupOptions { Max = 1000 });
+        MemoryGroup after = Tenant(world, "after");
         MemoryMember member = before.CreateMember("m");
         using MemoryCharge lease = member.Lease(100);
         Assert.True(member.MoveTo(after));
@@ -93,7 +93,7 @@ public sealed class MemoryChargeEdgeTests
     {
         using var world = new World();
         MemoryGroup home = Tenant(world);
-        MemoryGroup away = world.Root.CreateGroup("away", new MemoryGroupOptions { Max = 1000 });
+        MemoryGroup away = Tenant(world, "away");
         MemoryMember member = home.CreateMember("m");
         MemoryMember to = home.CreateMember("to");
         using MemoryCharge other = member.Lease(10);
@@ -120,7 +120,7 @@ public sealed class MemoryChargeEdgeTests
         MemoryCharge lease = from.Lease(100);
         if (hasMoved)
         {
-            group = world.Root.CreateGroup("after", new MemoryGroupOptions { Max = 1000 });
+            group = Tenant(world, "after");
             Assert.True(from.MoveTo(group));
             lease.Grow(100);
             lease.Shrink(100);
@@ -151,6 +151,6 @@ public sealed class MemoryChargeEdgeTests
             Assert.Throws<ArgumentException>("to", () => lease.TransferTo(stranger)).Message);
     }
 
-    private static MemoryGroup Tenant(World world) =>
-        world.Root.CreateGroup("tenant", new MemoryGroupOptions { Max = 1000 });
+    private static MemoryGroup Tenant(World world, string name = "tenant") =>
+        world.Root.CreateGroup(name, new MemoryGroupOptions { Max = 1000 });
 }

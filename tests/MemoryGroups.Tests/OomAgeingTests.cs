@@ -252,7 +252,6 @@ public sealed class OomAgeingTests
         Assert.NotNull(group.AgedRequest);
     }
 
-    // Each time a younger request gets the bytes that were too few for whoever waits longest.
     [Fact]
     public void Request_without_a_deadline_ages_after_a_quarter_of_the_usual_one()
     {
@@ -268,6 +267,7 @@ public sealed class OomAgeingTests
         Assert.True(request.AgesByPassLocked());
     }
 
+    // Each time a younger request gets the bytes that were too few for whoever waits longest.
     private static void PassOver(World world, MemoryGroup group, MemoryMember hog, int times)
     {
         for (int i = 0; i < times; i++)

@@ -148,7 +148,6 @@ public sealed class PressureRoutingTests
         Assert.Throws<ArgumentNullException>(() => pressure.Unregister(null!));
     }
 
-    // A -> B -> C with a signal on each; pressure is pressed into a group as its reclaim would.
     [Fact]
     public async Task Reader_that_waits_is_resumed_by_an_answer_and_by_despair()
     {
@@ -184,6 +183,7 @@ public sealed class PressureRoutingTests
         Assert.Equal((0, 1, 0), tree.Heard());
     }
 
+    // A -> B -> C with a signal on each; pressure is pressed into a group as its reclaim would.
     private sealed class Chain : IDisposable
     {
         private readonly World _world = new();

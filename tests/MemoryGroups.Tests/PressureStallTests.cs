@@ -213,8 +213,7 @@ public sealed class PressureStallTests
         tenant.AddReclaimer(new ScriptedReclaimer("slow", request =>
         {
             world.Time.Advance(TimeSpan.FromSeconds(2));
-            hog.Uncharge(request.Bytes);
-            return request.Bytes;
+            return hog.Free(request.Bytes);
         }));
 
         hog.Charge(10);

@@ -8,7 +8,7 @@ public sealed class ReclaimNoteTests
     {
         using var world = new World();
         (MemoryGroup group, MemoryMember hog) = Full(world);
-        var cache = new ScriptedReclaimer("cache", request => Free(hog, request.Bytes));
+        var cache = new ScriptedReclaimer("cache", request => hog.Free(request.Bytes));
         group.AddReclaimer(cache);
         MemoryMember asker = group.CreateMember("asker");
 
@@ -29,7 +29,7 @@ public sealed class ReclaimNoteTests
         world.Run();
 
         var error = Assert.Throws<MemoryLimitExceededException>(() => group.CreateMember("asker").Charge(10));
-        slow.SetResult(Free(hog, 10));
+        slow.SetResult(hog.Free(10));
         world.Run();
 
         Assert.Contains("slow gave 0 (busy)", error.Message, StringComparison.Ordinal);
@@ -50,7 +50,7 @@ public sealed class ReclaimNoteTests
         group.AddReclaimer(new ScriptedReclaimer("slow", (_, _) => new ValueTask<long>(slow.Task)));
 
         var error = Assert.Throws<MemoryLimitExceededException>(() => group.CreateMember("asker").Charge(10));
-        slow.SetResult(Free(hog, 1000));
+        slow.SetResult(hog.Free(1000));
         world.Run();
 
         Assert.Contains(said, error.Message, StringComparison.Ordinal);
@@ -97,16 +97,6 @@ public sealed class ReclaimNoteTests
         Assert.Empty(little.Calls);
     }
 
-    private static ScriptedReclaimer Using(MemoryGroup parent, string name, long bytes, long softLimit)
-    {
-        MemoryGroup group = parent.CreateGroup(name, new MemoryGroupOptions { SoftLimit = softLimit });
-        MemoryMember member = group.CreateMember("m");
-        Assert.True(member.TryCharge(bytes));
-        var cache = new ScriptedReclaimer(name, request => Free(member, request.Bytes));
-        group.AddReclaimer(cache);
-        return cache;
-    }
-
     [Fact]
     public void Reclaimer_that_was_late_on_the_callers_thread_may_be_asked_again_when_it_is_over()
     {
@@ -132,7 +122,7 @@ public sealed class ReclaimNoteTests
         using var world = new World();
         (MemoryGroup group, MemoryMember hog) = Full(world);
         MemoryMember asker = group.CreateMember("asker");
-        var second = new ScriptedReclaimer("second", request => Free(hog, request.Bytes));
+        var second = new ScriptedReclaimer("second", request => hog.Free(request.Bytes));
         using (group.AddReclaimer(new ScriptedReclaimer("first", _ =>
         {
             asker.Kill("test");
@@ -157,7 +147,7 @@ public sealed class ReclaimNoteTests
         MemoryGroup group = above.CreateGroup("group", new MemoryGroupOptions { Low = 100 });
         MemoryMember member = group.CreateMember("member");
         member.Charge(150);
-        group.AddReclaimer(new ScriptedReclaimer("generous", _ => Free(member, 100)));
+        group.AddReclaimer(new ScriptedReclaimer("generous", _ => member.Free(100)));
         above.Low = 100;
 
         world.Await(above.ReclaimAsync(10));
@@ -184,17 +174,19 @@ public sealed class ReclaimNoteTests
         Assert.True(reclaiming.IsCompleted);
     }
 
-    private static long Free(MemoryMember hog, long bytes)
+    private static ScriptedReclaimer Using(MemoryGroup parent, string name, long bytes, long softLimit)
     {
-        hog.Uncharge(bytes);
-        return bytes;
+        MemoryGroup group = parent.CreateGroup(name, new MemoryGroupOptions { SoftLimit = softLimit });
+        MemoryMember member = group.CreateMember("m");
+        Assert.True(member.TryCharge(bytes));
+        var cache = new ScriptedReclaimer(name, request => member.Free(request.Bytes));
+        group.AddReclaimer(cache);
+        return cache;
     }
 
     private static (MemoryGroup Group, MemoryMember Hog) Full(World world)
     {
         MemoryGroup group = world.Root.CreateGroup("g", new MemoryGroupOptions { Max = 1000 });
-        MemoryMember hog = group.CreateMember("hog");
-        Assert.True(hog.TryCharge(1000));
-        return (group, hog);
+        return (group, FullGroup.Fill(world, group));
     }
 }

@@ -47,11 +47,8 @@ public sealed class S001LastResortTests
     {
         using var world = new World(1000);
         (MemoryMember hog, MemoryMember asker) = Full(world);
-        using IDisposable registered = world.Root.AddLastResortReclaimer(new ScriptedReclaimer("cache", request =>
-        {
-            hog.Uncharge(request.Bytes);
-            return request.Bytes;
-        }));
+        using IDisposable registered = world.Root.AddLastResortReclaimer(
+            new ScriptedReclaimer("cache", request => hog.Free(request.Bytes)));
 
         Assert.True(world.Charge(asker, 200).Granted);
 

@@ -1,4 +1,5 @@
-// A reclaimer whose every step is a function of the test; it counts its calls and catches overlapping ones.
+// A reclaimer whose every step is a function of the test; it counts its calls and catches overlapping ones. And what
+// most of these functions do.
 namespace MemoryGroups.Tests;
 
 internal sealed class ScriptedReclaimer(string name, Func<ReclaimRequest, CancellationToken, ValueTask<long>> step)
@@ -29,5 +30,15 @@ internal sealed class ScriptedReclaimer(string name, Func<ReclaimRequest, Cancel
         {
             Interlocked.Exchange(ref _inside, 0);
         }
+    }
+}
+
+internal static class ScriptedSteps
+{
+    // Returns so many bytes, and says so.
+    public static long Free(this MemoryMember member, long bytes)
+    {
+        member.Uncharge(bytes);
+        return bytes;
     }
 }

@@ -57,8 +57,7 @@ public sealed class ShortageTests
         using IDisposable last = world.Root.AddLastResortReclaimer(new ScriptedReclaimer("last", request =>
         {
             order.Add($"last resort {request.Bytes}");
-            hog.Uncharge(request.Bytes);
-            return request.Bytes;
+            return hog.Free(request.Bytes);
         }));
         _process.OnCollect = _ =>
         {
@@ -81,11 +80,8 @@ public sealed class ShortageTests
         MemoryGroup tenant = world.Root.CreateGroup("tenant");
         MemoryMember hog = tenant.CreateMember("hog");
         Assert.True(hog.TryCharge(600));
-        using IDisposable cache = tenant.AddReclaimer(new ScriptedReclaimer("cache", request =>
-        {
-            hog.Uncharge(request.Bytes);
-            return request.Bytes;
-        }));
+        using IDisposable cache = tenant.AddReclaimer(
+            new ScriptedReclaimer("cache", request => hog.Free(request.Bytes)));
         _process.Measured = 1200;
 
         world.Advance(Period);

@@ -202,8 +202,7 @@ public sealed class SubtreeReclaimTests
         using IDisposable registration = own.AddReclaimer(new ScriptedReclaimer("charges", request =>
         {
             inside ??= world.Begin(full.CreateMember("inside"), 10);
-            hog.Uncharge(request.Bytes);
-            return request.Bytes;
+            return hog.Free(request.Bytes);
         }));
 
         Assert.True(FullGroup.Ask(world, own, 10).Granted);
@@ -221,8 +220,7 @@ public sealed class SubtreeReclaimTests
         using (tenant.AddReclaimer(new ScriptedReclaimer("starts work", request =>
         {
             flow = ExecutionContext.Capture();
-            hog.Uncharge(request.Bytes);
-            return request.Bytes;
+            return hog.Free(request.Bytes);
         })))
         {
             Assert.True(FullGroup.Ask(world, tenant, 10).Granted);

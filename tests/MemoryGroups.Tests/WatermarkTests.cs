@@ -165,8 +165,7 @@ public sealed class WatermarkTests
                 throw new InvalidOperationException("not now");
             }
 
-            cache.Uncharge(request.Bytes);
-            return request.Bytes;
+            return cache.Free(request.Bytes);
         }));
         world.Charge(cache, 8001);
         Assert.Equal(8001, world.Root.Usage);
