@@ -113,6 +113,7 @@ public sealed class ChargedArrayPool<T> : ArrayPool<T>, IDisposable
                 if (clearArray)
                 {
                     Array.Clear(array);
+                    clearArray = false;
                 }
 
                 if (slots.TryPut(sizeClass, array))
