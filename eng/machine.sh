@@ -1,13 +1,12 @@
 # Sourced: an emulated machine that starts Debian's kernel with nothing but folders of this project, the runtime and a
 # shell in its memory; no disk, no network, nothing of the machine that it runs on. Debian or Ubuntu on x86-64.
-# The caller sets $root and $out, a folder for all of its files.
+# The caller sets $root and $out, a folder for all of its files, and has sourced prepare.sh.
 
 # Emulator and packer are installed; the kernel is only unpacked, this machine is not to start it.
 machine_ensure() {
   mkdir -p "$out" || return
   command -v qemu-system-x86_64 >/dev/null && command -v cpio >/dev/null && [ -x /bin/busybox ] \
-    || { apt-get update && apt-get install -y --no-install-recommends qemu-system-x86 cpio busybox-static; } >&2 \
-    || return
+    || install_packages qemu-system-x86 cpio busybox-static || return
   compgen -G "$out/kernel/boot/vmlinuz-*" >/dev/null && return
   local package
   package=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p' | head -1)

@@ -16,16 +16,14 @@ check_megabytes=4000
 passed=0
 failed=0
 
-# Installs what is missing from the machine's own package lists.
+. "$root/eng/prepare.sh"
+
+# Installs what is missing.
 ensure() {
   local missing=() tool
   for tool in spin gcc; do command -v "$tool" >/dev/null || missing+=("$tool"); done
   [ ${#missing[@]} -gt 0 ] || return 0
-  local as=()
-  [ "$(id -u)" = 0 ] || as=(sudo)
-  if command -v apt-get >/dev/null && { [ ${#as[@]} = 0 ] || command -v sudo >/dev/null; }; then
-    { "${as[@]}" apt-get update && "${as[@]}" apt-get install -y --no-install-recommends "${missing[@]}" libc6-dev; } >&2
-  fi
+  install_packages "${missing[@]}" libc6-dev
   for tool in "${missing[@]}"; do
     command -v "$tool" >/dev/null && continue
     echo "$tool is needed to check the model: on Debian or Ubuntu, 'apt-get install spin gcc libc6-dev'" >&2

@@ -1,4 +1,4 @@
-# Sourced by ./test and ./memgroups before they build: finds the .NET SDK that global.json asks for, or installs it
+# Sourced by ./test, ./memgroups and the scripts beside it: finds the .NET SDK that global.json asks for, or installs it
 # where the machine's own package lists have it. Everything else comes with the restore. Must stay cheap when there is
 # nothing to do, and must not touch the machine then.
 
@@ -9,6 +9,14 @@ export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1
 # build of the whole takes five times as long.
 export MSBUILDDISABLENODEREUSE=1
 
+# Installs from the machine's own package lists, by sudo where that is needed.
+install_packages() {
+  local as=()
+  [ "$(id -u)" = 0 ] || as=(sudo)
+  command -v apt-get >/dev/null && { [ ${#as[@]} = 0 ] || command -v sudo >/dev/null; } || return
+  { "${as[@]}" apt-get update && "${as[@]}" apt-get install -y --no-install-recommends "$@"; } >&2
+}
+
 # A program's own launcher looks for the runtime only in the standard places and in DOTNET_ROOT.
 find_dotnet() {
   local found
@@ -17,9 +25,7 @@ find_dotnet() {
 }
 
 ensure_dotnet() {
-  if ! find_dotnet && command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
-    { apt-get update && apt-get install -y --no-install-recommends dotnet-sdk-10.0; } >&2
-  fi
+  if ! find_dotnet && [ "$(id -u)" = 0 ]; then install_packages dotnet-sdk-10.0 || :; fi
   # Asked inside the repository, so that it is global.json's SDK that must be there and not just any.
   if find_dotnet && (cd "$root" && dotnet --version) >/dev/null 2>&1; then return; fi
   echo "The .NET SDK $(sed -n 's/.*"version": "\(.*\)".*/\1/p' "$root/global.json") or a later 10.0 is needed to build:" \

@@ -13,7 +13,7 @@ internal static class BufferCases
     private const string Area = "buffers";
     private const int Size = 4096;
 
-    private static readonly byte[] Piece = new byte[4096];
+    private static readonly byte[] Piece = new byte[Size];
 
     internal static IEnumerable<Scene> Scenes =>
     [
@@ -41,7 +41,7 @@ internal static class BufferCases
                 RentMemory("raw memory", default(RawMemory)),
                 RentMemory("memory", new ChargedMemory(memory)),
                 new OwnCase("take back", TakeBack),
-                new LoopCase("buffer", 1, _ => n => Allocate(native, 4096, n), chunk: 256),
+                new LoopCase("buffer", 1, _ => n => Allocate(native, Size, n), chunk: 256),
                 new LoopCase("large buffer", 1, _ => n => Allocate(native, 1 << 20, n), chunk: 16),
             ],
             Goals =
@@ -132,7 +132,7 @@ internal static class BufferCases
         {
             for (int i = 0; i < 16; i++)
             {
-                pool.Return(pool.Rent(4096));
+                pool.Return(pool.Rent(Size));
             }
         }
 

@@ -6,9 +6,11 @@
 // latency, a walk over a large tree): it measures itself.
 namespace MemoryGroups.Benchmarks;
 
-internal abstract class Case(string name)
+internal abstract class Case(string name, int threads = 1)
 {
     internal string Name { get; } = name;
+
+    internal int Threads { get; } = threads;
 
     /// <returns>Null when the window does not count: a thread lost its core.</returns>
     internal abstract Measurement? TryMeasure(Window window);
@@ -23,7 +25,7 @@ internal delegate long Chunk(int operations);
 /// <param name="chunk">Operations between two looks at the clock: about 10 to 500 microseconds' worth.</param>
 /// <param name="counted">Only the first so many threads are measured; 0: all.</param>
 internal sealed class LoopCase(string name, int threads, Func<int, Chunk> worker, int chunk = 4096, int counted = 0)
-    : Case(name)
+    : Case(name, threads)
 {
     private readonly Chunk[] _chunks = [.. Enumerable.Range(0, threads).Select(worker)];
 
@@ -35,7 +37,7 @@ internal sealed class LoopCase(string name, int threads, Func<int, Chunk> worker
 /// <param name="name">Unique within the scene; goals refer to it.</param>
 /// <param name="threads">How many run it at the same time.</param>
 /// <param name="worker">Makes what thread i runs.</param>
-internal sealed class ProcessCase(string name, int threads, Func<int, Chunk> worker) : Case(name)
+internal sealed class ProcessCase(string name, int threads, Func<int, Chunk> worker) : Case(name, threads)
 {
     private readonly Chunk[] _chunks = [.. Enumerable.Range(0, threads).Select(worker)];
 

@@ -43,7 +43,8 @@ internal sealed class PairedRun(IReadOnlyList<Case> cases, Window window, Action
         {
             foreach (Case at in cases)
             {
-                log($"{Environment.NewLine}  {at.Name,-50} {MedianNanos(rounds, at),10:0.00} ns");
+                string name = at.Threads == 1 ? at.Name : $"{at.Name}, {Patterns.Counted(at.Threads)}";
+                log($"{Environment.NewLine}  {name,-50} {MedianNanos(rounds, at),10:0.00} ns");
             }
         }
 
