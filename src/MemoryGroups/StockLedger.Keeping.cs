@@ -12,6 +12,9 @@ internal sealed partial class StockLedger
         MemberBooks books = kept.Wanted;
         List<KeptSlots>? ended;
         bool isOpen;
+
+        // What ended threads kept is out of reach of a drain as soon as it leaves the list.
+        int move = Moves.Begin();
         lock (_gate)
         {
             ended = kept.RemoveEndedLocked();
@@ -19,7 +22,14 @@ internal sealed partial class StockLedger
                 && HasAmpleRoom(books.Group) && kept.TryOpenLocked(books, slots, sizeClass);
         }
 
-        ended?.ForEach(kept.GiveBack);
+        if (ended is null)
+        {
+            Moves.Cancel(move);
+            return isOpen;
+        }
+
+        ended.ForEach(kept.GiveBack);
+        Moves.End(move);
         return isOpen;
     }
 
