@@ -18,7 +18,7 @@ internal sealed class CacheOwner : MemoryReclaimer
     private CancellationTokenRegistration _onExit;
     private bool _hasEnded;
 
-    // Shrink answers what it has uncharged; empty uncharges everything.
+    // Shrink answers what has been uncharged meanwhile; empty uncharges everything.
     internal CacheOwner(MemoryMember member, string name, int cost, Func<long, long> shrink, Action empty)
         : base(name)
     {
@@ -46,7 +46,7 @@ internal sealed class CacheOwner : MemoryReclaimer
 
     internal void Start()
     {
-        Register(_home);
+        Register();
         _onKill = Member.Killed.UnsafeRegister(static owner => ((CacheOwner)owner!).End(), this);
         _onExit = Member.Exited.UnsafeRegister(static owner => ((CacheOwner)owner!).End(), this);
     }
@@ -59,7 +59,7 @@ internal sealed class CacheOwner : MemoryReclaimer
         if (Volatile.Read(ref _home) != group && !HasEnded && Interlocked.Exchange(ref _home, group) != group)
         {
             _empty();
-            Register(group);
+            Register();
         }
     }
 
@@ -99,17 +99,24 @@ internal sealed class CacheOwner : MemoryReclaimer
         _onExit.Unregister();
     }
 
-    private void Register(MemoryGroup group)
+    // Who was slow here may find that the member has moved on, and has put an older place over a newer one.
+    private void Register()
     {
-        try
+        MemoryGroup group;
+        do
         {
-            Interlocked.Exchange(ref _registration, group.AddReclaimer(this))?.Dispose();
+            group = Volatile.Read(ref _home);
+            try
+            {
+                Interlocked.Exchange(ref _registration, group.AddReclaimer(this))?.Dispose();
+            }
+            catch (ObjectDisposedException)
+            {
+                // The group was closed: its members are exiting, and that ends this cache.
+                return;
+            }
         }
-        catch (ObjectDisposedException)
-        {
-            // The group was closed: its members are exiting, and that ends this cache.
-            return;
-        }
+        while (group != Volatile.Read(ref _home));
 
         if (IsOver)
         {
