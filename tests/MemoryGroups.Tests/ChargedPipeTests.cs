@@ -81,6 +81,26 @@ public sealed class ChargedPipeTests
         await pipe.Reader.CompleteAsync();
     }
 
+    // Where the caller's thread waits for the pipe, a continuation that waits for that thread never comes.
+    [Fact]
+    public async Task Reader_does_not_go_on_where_it_was_called()
+    {
+        using var world = new World();
+        using var pool = new ChargedMemoryPool(world.Root.CreateGroup("tenant").CreateMember("session"));
+        var pipe = new Pipe(pool.CreatePipeOptions());
+        var context = new CountingContext();
+        SynchronizationContext? own = SynchronizationContext.Current;
+        SynchronizationContext.SetSynchronizationContext(context);
+        Task<long> reading = ReadAsync(pipe.Reader);
+        SynchronizationContext.SetSynchronizationContext(own);
+
+        await pipe.Writer.WriteAsync(new byte[10]);
+
+        Assert.Equal((10, 0), (await reading, context.Posts));
+        await pipe.Writer.CompleteAsync();
+        await pipe.Reader.CompleteAsync();
+    }
+
     [Theory]
     [InlineData(-1, 4096, "pauseWriterThreshold")]
     [InlineData(0, 0, "minimumSegmentSize")]
@@ -93,5 +113,25 @@ public sealed class ChargedPipeTests
         var refusal = Assert.Throws<ArgumentOutOfRangeException>(() => pool.CreatePipeOptions(pause, segment));
 
         Assert.Equal(name, refusal.ParamName);
+    }
+    private static async Task<long> ReadAsync(PipeReader reader)
+    {
+        ReadResult read = await reader.ReadAsync();
+        long length = read.Buffer.Length;
+        reader.AdvanceTo(read.Buffer.End);
+        return length;
+    }
+
+    private sealed class CountingContext : SynchronizationContext
+    {
+        private int _posts;
+
+        public int Posts => Volatile.Read(ref _posts);
+
+        public override void Post(SendOrPostCallback d, object? state)
+        {
+            Interlocked.Increment(ref _posts);
+            base.Post(d, state);
+        }
     }
 }

@@ -137,6 +137,23 @@ public sealed class ChargedPoolTests
     }
 
     [Fact]
+    public void Largest_memory_and_smallest_segment_are_sizes_like_any_other()
+    {
+        using var world = new World();
+        MemoryMember member = world.Root
+            .CreateGroup("tenant", new MemoryGroupOptions { Max = 10_000 }).CreateMember("query");
+        using var pool = new ChargedMemoryPool(member);
+
+        Assert.Throws<MemoryLimitExceededException>(() => pool.Rent(pool.MaxBufferSize));
+        Assert.Throws<MemoryLimitExceededException>(() => pool.Rent(Array.MaxLength));
+        Assert.Equal(Array.MaxLength, pool.CreatePipeOptions(0, Array.MaxLength).MinimumSegmentSize);
+        Assert.Equal(1, pool.CreatePipeOptions(0, 1).MinimumSegmentSize);
+
+        Assert.Same(member, pool.Member);
+        Assert.Equal(0, member.Usage);
+    }
+
+    [Fact]
     public void Memory_of_no_bytes_is_none_and_a_disposed_pool_charges_nothing_for_what_is_out()
     {
         using var world = new World();

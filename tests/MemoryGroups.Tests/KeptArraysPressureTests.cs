@@ -32,6 +32,35 @@ public sealed class KeptArraysPressureTests
         Array.ForEach(pools, static pool => pool.Dispose());
     }
 
+    [Fact]
+    public void Last_array_that_fits_is_kept_to_the_byte()
+    {
+        using var world = new World();
+        MemoryGroup tenant = world.Root.CreateGroup("tenant", new MemoryGroupOptions { BatchBytes = 4 * Size });
+        ChargedArrayPool<byte>[] pools = Pools(tenant, (4 * GroupStock.Slots) + 1);
+
+        Array.ForEach(pools, static pool => Keeping.ReturnOften(pool, 4096));
+
+        Assert.Equal((Size, 0), (pools[^2].KeptBytes, pools[^1].KeptBytes));
+    }
+
+    [Fact]
+    public void Arrays_past_the_one_that_is_kept_take_nobody_s_room()
+    {
+        using var world = new World();
+        MemoryGroup tenant = world.Root.CreateGroup("tenant", new MemoryGroupOptions { Max = Stocked.SmallestLimit });
+        ChargedArrayPool<byte>[] pools = Pools(tenant, Fitting);
+        for (int i = 0; i < 64; i++)
+        {
+            byte[][] two = [pools[0].Rent(4096), pools[0].Rent(4096)];
+            Array.ForEach(two, array => pools[0].Return(array));
+        }
+
+        Array.ForEach(pools, static pool => Keeping.ReturnOften(pool, 4096));
+
+        Assert.All(pools, static pool => Assert.Equal(Size, pool.KeptBytes));
+    }
+
     // Else whoever came first would have it for ever, in use or not.
     [Fact]
     public void Pool_that_is_used_takes_the_place_of_those_that_are_not()

@@ -147,8 +147,9 @@ public sealed class KeptArraysTests
         using var pool = new ChargedArrayPool<byte>(member);
         byte[] array = Keeping.Array(pool, 4096);
 
-        Assert.Throws<ArgumentException>("array", () => pool.Return(array));
+        var error = Assert.Throws<ArgumentException>("array", () => pool.Return(array));
 
+        Assert.StartsWith("This array was returned already; it lies in the pool.", error.Message);
         Assert.Equal((Size, Size), (pool.KeptBytes, member.Usage));
         Assert.Same(array, pool.Rent(4096));
         Assert.NotSame(array, pool.Rent(4096));
@@ -169,6 +170,31 @@ public sealed class KeptArraysTests
         Assert.Equal((0, 128 + 24), (pool.KeptBytes, pool.RentedBytes));
         pool.Return([]);
         Assert.Empty(pool.Rent(0));
+    }
+
+    // Or a renter would get fewer elements than were asked for.
+    [Theory]
+    [InlineData(1)]
+    [InlineData(8)]
+    [InlineData(17)]
+    [InlineData(100)]
+    public void Array_of_a_length_that_no_pool_gives_is_never_kept_however_often_it_comes(int length)
+    {
+        using var world = new World();
+        using var pool = new ChargedArrayPool<byte>(Stocked.Member(world.Root));
+        for (int i = 0; i < 8; i++)
+        {
+            Assert.Throws<ArgumentException>(() => pool.Return(new byte[length]));
+        }
+
+        Assert.Equal(0, pool.KeptBytes);
+        Keeping.Array(pool, 4096);
+        for (int i = 0; i < 8; i++)
+        {
+            Assert.Throws<ArgumentException>(() => pool.Return(new byte[length]));
+        }
+
+        Assert.Equal(Size, pool.KeptBytes);
     }
 
     [Fact]
