@@ -44,6 +44,28 @@ public sealed class KeptSlotsTests
         Assert.True(slots.IsOver);
     }
 
+    // Its owner had looked whether the size was open, and put the array down when the pool was over.
+    [Fact]
+    public void Array_that_is_put_down_while_the_pool_ends_counts_for_nobody()
+    {
+        using var world = new World();
+        MemoryMember member = world.Root.CreateMember("query");
+        var pool = new ChargedArrayPool<byte>(member);
+        byte[] array = Keeping.Array(pool, 64);
+        int sizeClass = KeptSlots.ClassFor(array.Length);
+        KeptSlots slots = KeptSlots.Of(pool.Id)!;
+        Assert.Same(array, pool.Rent(64));
+        uint seen = slots.Open;
+        pool.Dispose();
+
+        slots.Open = seen;
+        Assert.True(slots.TryPut(sizeClass, array));
+        slots.Open = 0;
+
+        Assert.Equal((0, 0, 0), (pool.KeptBytes, pool.RentedBytes, member.Usage));
+        Assert.False(slots.Holds(sizeClass, array));
+    }
+
     [Fact]
     public void Slots_that_late_returns_make_for_a_disposed_pool_are_over()
     {
@@ -160,8 +182,9 @@ public sealed class KeptSlotsTests
         Assert.Null(shut);
     }
 
-    // The pool looks at the stock without the gate first: the member may be gone by the second look.
+    // The pool looks for stock without the gate first: the member may have none by the second look.
     [Theory]
+    [InlineData("drained")]
     [InlineData("killed")]
     [InlineData("exited")]
     [InlineData("moved")]
@@ -179,6 +202,9 @@ public sealed class KeptSlotsTests
 
         switch (what)
         {
+            case "drained":
+                world.Root.Stocks.Drain(world.Root);
+                break;
             case "killed":
                 member.Kill("by hand");
                 break;
