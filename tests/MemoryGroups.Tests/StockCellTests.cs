@@ -18,6 +18,20 @@ public sealed class StockCellTests
     }
 
     [Fact]
+    public void Some_is_at_least_the_least_and_at_most_the_most_or_nothing()
+    {
+        StockCell cell = Open(100);
+        StockCell poisoned = StockCell.NewPoisoned();
+
+        Assert.Equal((0, 100), (cell.TakeSome(101, 200), cell.Held));
+        Assert.Equal((80, 20), (cell.TakeSome(60, 80), cell.Held));
+        Assert.Equal((20, 0), (cell.TakeSome(20, 80), cell.Held));
+        Assert.Equal(0, cell.TakeSome(1, 80));
+        Assert.Equal(0, poisoned.TakeSome(1, 80));
+        Assert.True(poisoned.IsPoisoned);
+    }
+
+    [Fact]
     public void Poisoned_cell_gives_nothing_not_even_zero_bytes()
     {
         StockCell cell = StockCell.NewPoisoned();
