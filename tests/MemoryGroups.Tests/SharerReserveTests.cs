@@ -33,20 +33,22 @@ public sealed class SharerReserveTests
         Assert.True(asking.Granted);
     }
 
-    [Fact]
+    [Theory]
+    [InlineData(40)]
+    [InlineData(100)]
     [Requirement("S003-5")]
-    public void Sharer_that_sleeps_at_a_full_group_is_woken_to_use_the_reserve_when_it_begins_its_exit()
+    public void Sharer_that_sleeps_at_a_full_group_is_woken_to_use_the_reserve_when_it_begins_its_exit(long bytes)
     {
         using World world = NewWorld();
         (MemoryMember sharer, MemoryMember victim) = AtFullGroup(world);
-        Pending asking = world.Charge(sharer, 40);
+        Pending asking = world.Charge(sharer, bytes);
         KillBySpace(world, victim);
         Assert.True(asking.Sleeps);
 
         sharer.BeginExit();
         world.Run();
 
-        Assert.Equal((true, 40L), (asking.Granted, world.Root.OomReserveUsed));
+        Assert.Equal((true, bytes), (asking.Granted, world.Root.OomReserveUsed));
     }
 
     [Theory]

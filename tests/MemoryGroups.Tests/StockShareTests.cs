@@ -57,10 +57,14 @@ public sealed class StockShareTests
             Assert.True(held <= Slots * tenant.BatchBytes, $"{count} members hold {held}");
         }
 
+        long all = tenant.Members.Sum(static one => one.Books.Held);
         MemoryMember oneTooMany = tenant.CreateMember("last");
         Assert.True(oneTooMany.TryCharge(1000) && oneTooMany.TryCharge(1000));
 
         Assert.InRange(oneTooMany.Books.Held, 0, oneTooMany.Usage / 16);
+
+        // It has no share, so there is nothing to cut.
+        Assert.Equal(all, tenant.Members.Sum(static one => one.Books.Held) - oneTooMany.Books.Held);
     }
 
     // Each cell may hold two quanta, and those of a wide member twice that before they are taken down.
