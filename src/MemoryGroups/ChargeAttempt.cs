@@ -270,42 +270,6 @@ internal sealed partial class ChargeAttempt
         }
     }
 
-    private bool TryFit() => _granted = TryFit(_books, _bytes, _flags, out _refused);
-
-    // A batch, exactly the bytes, and again after the refusing subtree's stock has come back, or what was on its way
-    // has arrived. Bounded, because others may stock up as fast as we drain. Static, so that who need not wait
-    // allocates nothing, at a limit too.
-    private static bool TryFit(MemberBooks books, long bytes, ChargeFlags flags, out UsageCounter? refused)
-    {
-        MemoryRoot root = books.Group.Root;
-        long floor = root.FloorFor(flags, books.Member.MayUseReserve);
-        long mark = root.Stocks.Moves.Mark;
-        for (int rounds = 0; ; rounds++)
-        {
-            if (books.TryDraw(bytes, floor, out refused))
-            {
-                root.StartBackgroundReclaimIfLow();
-                return true;
-            }
-
-            ObjectDisposedException.ThrowIf(refused is null || books.IsClosed, books.Member);
-            if (rounds == MaxRounds || !MayFitNow(refused.Group, ref mark))
-            {
-                return false;
-            }
-        }
-    }
-
-    // Inlined, like what it asks: in a program that is seldom refused the compiler would make each of them a call.
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static bool MayFitNow(MemoryGroup refusing, ref long mark)
-    {
-        StockLedger stocks = refusing.Root.Stocks;
-        bool drained = StockLedger.MayHaveStock(refusing) && stocks.Drain(refusing) > 0;
-        bool widened = refusing.Parent is null && refusing.Root.Gauge.DropIfStale();
-        return stocks.Moves.SettledSince(ref mark) || drained || widened;
-    }
-
     // True when granted in a way that needs no reclaim. Throws when this is the end.
     private bool TryLeaveEarly()
     {

@@ -81,7 +81,7 @@ internal sealed class KeptArrays
     {
         // A look without the gate, and before any slots are made: near a limit they would be for nothing.
         MemoryGroup group = Wanted.Group;
-        if (!StockLedger.HasAmpleRoom(group))
+        if (!Ledger.HasAmpleRoom(group))
         {
             return null;
         }

@@ -31,7 +31,10 @@ internal sealed class KeptSlots
     internal const int Classes = 13;
 
     private const int SmallestShift = 4;
-    private const int MostSpins = 1000;
+
+    // Then a millisecond each: a thread that lost its core there has it back by then, on all but the busiest machines.
+    private const int MostYields = 1000;
+    private const int MostSleeps = 20;
 
     // Beyond it a pool whose number meets another's keeps nothing on this thread.
     private const int LargestTable = 1024;
@@ -198,12 +201,12 @@ internal sealed class KeptSlots
         SpinWait spin = default;
         for (int spins = 0; IsBusy; spins++)
         {
-            if (spins == MostSpins)
+            if (spins == MostYields + MostSleeps)
             {
                 return 0;
             }
 
-            spin.SpinOnce(sleep1Threshold: -1);
+            spin.SpinOnce(sleep1Threshold: MostYields);
         }
 
         return TakeAll();

@@ -3,7 +3,7 @@ namespace MemoryGroups;
 
 internal sealed partial class StockLedger
 {
-    internal static bool HasAmpleRoom(MemoryGroup group) => RoomFor(group) == StockRoom.Ample;
+    internal bool HasAmpleRoom(MemoryGroup group) => RoomFor(group) == StockRoom.Ample;
 
     // One size, for the thread that asks. Only where stock is open and could grow still; but the slots are listed in
     // any case, or nobody would tell them when the pool is over, and they would keep their place on the thread.

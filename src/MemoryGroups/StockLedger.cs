@@ -5,8 +5,9 @@
 // repeated refusals find an empty list and cost nothing.
 //
 // Must stay true: a holder whose cell is open is listed (it is listed first, opened second, both under the gate). A
-// holder is opened only when every group on its path has room to spare and no waiter, and that is read under the gate:
-// a waiter raises its count before it drains, so either the drain finds the holder or the holder finds the waiter.
+// holder is opened only when every group on its path has room to spare and no waiter, and nobody asked for rest, and
+// that is read under the gate: a waiter raises its count before it drains, so either the drain finds the holder or the
+// holder finds the waiter.
 using System.Runtime.CompilerServices;
 
 namespace MemoryGroups;
@@ -74,6 +75,9 @@ internal sealed partial class StockLedger
 {
     private readonly Lock _gate = new();
 
+    // Charges that were refused for idle bytes again and again. While there is one, nobody stocks up.
+    private int _resting;
+
     internal StockMoves Moves { get; } = new();
 
     internal void TryOpen(StockHolder holder, StockRoom least)
@@ -105,6 +109,11 @@ internal sealed partial class StockLedger
             }
         }
     }
+
+    // Like a waiter's count: raised before the drain, read under the gate before anything is opened.
+    internal void BeginRest() => Interlocked.Increment(ref _resting);
+
+    internal void EndRest() => Interlocked.Decrement(ref _resting);
 
     // A member's threads collide on its single cell. What that cell held is stock of the new ones, or goes back.
     internal void Widen(MemberBooks books)
@@ -270,10 +279,10 @@ internal sealed partial class StockLedger
         return null;
     }
 
-    private static StockRoom RoomFor(MemoryGroup group)
+    private StockRoom RoomFor(MemoryGroup group)
     {
         long batch = group.BatchBytes;
-        if (batch == 0 || group.IsClosed)
+        if (batch == 0 || group.IsClosed || Volatile.Read(ref _resting) > 0)
         {
             return StockRoom.None;
         }

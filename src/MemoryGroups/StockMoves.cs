@@ -15,7 +15,9 @@ namespace MemoryGroups;
 
 internal sealed class StockMoves
 {
-    private const int MostSpins = 1000;
+    // Then a millisecond each: a thread that lost its core there has it back by then, on all but the busiest machines.
+    private const int MostYields = 1000;
+    private const int MostSleeps = 20;
 
     private readonly Slot[] _slots = new Slot[GroupStock.Slots];
 
@@ -86,9 +88,9 @@ internal sealed class StockMoves
     internal void Settle()
     {
         SpinWait spin = default;
-        for (int spins = 0; spins < MostSpins && Begun != Ended; spins++)
+        for (int spins = 0; spins < MostYields + MostSleeps && Begun != Ended; spins++)
         {
-            spin.SpinOnce(sleep1Threshold: -1);
+            spin.SpinOnce(sleep1Threshold: MostYields);
         }
     }
 

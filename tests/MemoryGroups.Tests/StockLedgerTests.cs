@@ -40,6 +40,38 @@ public sealed class StockLedgerTests
         Assert.Equal(default, parent.Events.Current);
     }
 
+    // Another member fetches ahead before each of its looks at the limit, as fast as it drains.
+    [Fact]
+    [Requirement("M11")]
+    public void Charge_is_not_refused_for_stock_that_comes_back_as_fast_as_it_drains()
+    {
+        using var world = new World();
+        MemoryGroup parent = world.Root.CreateGroup("parent", new MemoryGroupOptions { Max = Stocked.AmpleLimit });
+        MemoryMember busy = Stocked.Member(parent);
+        MemoryMember greedy = parent.CreateGroup("greedy").CreateMember("greedy");
+        long free = parent.Max - busy.Usage;
+        int looks = 0;
+        bool isBusy = false;
+        world.Root.ProbeHook = (point, subject) =>
+        {
+            if (point == ProbePoint.BeforeSwap && subject == greedy.Group.Counter && !isBusy)
+            {
+                isBusy = true;
+                looks++;
+                busy.Charge(1000);
+                busy.Charge(1000);
+                busy.Uncharge(2000);
+                isBusy = false;
+            }
+        };
+
+        Assert.True(greedy.TryCharge(free), $"refused after {looks} looks, {busy.Books.Held} bytes idle");
+        Assert.InRange(looks, 3, 10);
+        world.Root.ProbeHook = null;
+        greedy.Uncharge(free);
+        Assert.True(Stocked.Member(parent.CreateGroup("later")).Books.Held > 0);
+    }
+
     [Fact]
     [Requirement("M11")]
     public void Drain_takes_the_subtree_and_leaves_the_others()
