@@ -8,8 +8,9 @@
 //
 // Must stay true for readers: an entry is complete before it can be seen; one that is taken out still leads on to the
 // rest of its chain; a larger table is built with the other one of two links, so that the chains of the old one stay
-// whole until everybody sees the new one. Who misses looks whether the table is still the same, and else looks again.
-// Then the links of the old one are cut: they would keep entries alive that have left since, and are charged no more.
+// whole until everybody sees the new one. Who misses looks whether the table is still the same, and its chain begins as
+// it did, and else looks again: an entry may have left behind it whose place another has taken at the beginning.
+// The links of an old table are cut: they would keep entries alive that have left since, and are charged no more.
 using System.Numerics;
 using System.Runtime.InteropServices;
 
@@ -37,8 +38,10 @@ internal sealed class EntryTable<TKey, TValue>(IEqualityComparer<TKey>? comparer
         while (true)
         {
             Table table = Volatile.Read(ref _table);
-            CacheNode<TKey, TValue>? node = Search(Volatile.Read(ref table.BucketOf(hash)), table, key, hash);
-            if (node is not null || table == Volatile.Read(ref _table))
+            ref CacheNode<TKey, TValue>? bucket = ref table.BucketOf(hash);
+            CacheNode<TKey, TValue>? first = Volatile.Read(ref bucket);
+            CacheNode<TKey, TValue>? node = Search(first, table, key, hash);
+            if (node is not null || (first == Volatile.Read(ref bucket) && table == Volatile.Read(ref _table)))
             {
                 return node;
             }

@@ -56,6 +56,25 @@ public sealed class EntryTableTests
         Assert.False(table.IsCurrent(seen, Hash));
     }
 
+    // While the reader is at the first entry of the chain: the new one comes in before it, then the old one leaves.
+    [Fact]
+    public void Reader_finds_an_entry_that_is_replaced_behind_it()
+    {
+        const int Hash = 7;
+        var comparer = new Interrupted();
+        var table = new EntryTable<int, int>(comparer);
+        CacheNode<int, int> old = new(1, 1, 1, Hash), other = new(2, 2, 1, Hash), fresh = new(1, 3, 1, Hash);
+        table.Add(old);
+        table.Add(other);
+        comparer.Once = () =>
+        {
+            table.Add(fresh);
+            table.Remove(old);
+        };
+
+        Assert.Same(fresh, table.Find(1, Hash));
+    }
+
     // Keys that stay are found by everybody at every moment; the writer makes the table grow and shrink around them.
     [Theory]
     [InlineData(1)]
@@ -98,5 +117,21 @@ public sealed class EntryTableTests
         Volatile.Write(ref isOver, true);
         Array.ForEach(readers, static reader => Assert.True(reader.Join(CacheScene.Deadline), "a reader hangs"));
         Assert.True(missed == 0, $"seed {seed}: missed {missed} times");
+    }
+
+    // Something happens during the first comparison.
+    private sealed class Interrupted : IEqualityComparer<int>
+    {
+        public Action? Once { get; set; }
+
+        public bool Equals(int x, int y)
+        {
+            Action? happens = Once;
+            Once = null;
+            happens?.Invoke();
+            return x == y;
+        }
+
+        public int GetHashCode(int obj) => obj;
     }
 }
