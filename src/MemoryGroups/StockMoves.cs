@@ -85,12 +85,18 @@ internal sealed class StockMoves
         return true;
     }
 
+    // One slot after the other: what had begun is over when each was quiet once. That all are quiet at one moment is
+    // seldom while others go on, and more than is needed.
     internal void Settle()
     {
         SpinWait spin = default;
-        for (int spins = 0; spins < MostYields + MostSleeps && Begun != Ended; spins++)
+        int spins = 0;
+        foreach (ref Slot slot in _slots.AsSpan())
         {
-            spin.SpinOnce(sleep1Threshold: MostYields);
+            for (; spins < MostYields + MostSleeps && !slot.IsQuiet; spins++)
+            {
+                spin.SpinOnce(sleep1Threshold: MostYields);
+            }
         }
     }
 
@@ -112,5 +118,9 @@ internal sealed class StockMoves
 
         [FieldOffset(72)]
         internal long Ended;
+
+        // Ended is read first: what comes and goes between the two reads may hide that it is quiet, and no more. The
+        // other way round it would stand for one that is under way.
+        internal bool IsQuiet => Volatile.Read(ref Ended) is var ended && ended == Volatile.Read(ref Begun);
     }
 }

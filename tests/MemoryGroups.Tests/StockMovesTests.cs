@@ -69,5 +69,52 @@ public sealed class StockMovesTests
         Assert.True(_moves.SettledSince(ref mark));
     }
 
+    // What began before the wait is over after it, whatever comes and goes on other CPUs meanwhile; unless the wait was
+    // given up, which takes twenty sleeps of a millisecond. The time is looked at for that excuse only.
+    [Fact]
+    public void Wait_does_not_end_before_the_moves_that_were_under_way_beside_others_that_come_and_go()
+    {
+        const int Moves = 50_000;
+        int begun = 0, done = 0;
+        Thread mover = new(() =>
+        {
+            for (int move = 1; move <= Moves; move++)
+            {
+                int slot = _moves.Begin();
+                Volatile.Write(ref begun, move);
+                Thread.SpinWait(100);
+                Volatile.Write(ref done, move);
+                _moves.End(slot);
+                Thread.SpinWait(100);
+            }
+        });
+        Thread passer = new(() =>
+        {
+            while (Volatile.Read(ref done) < Moves)
+            {
+                Move();
+                Thread.SpinWait(20);
+            }
+        });
+        mover.Start();
+        passer.Start();
+        int early = 0;
+        while (Volatile.Read(ref done) < Moves)
+        {
+            int seen = Volatile.Read(ref begun);
+            long start = TimeProvider.System.GetTimestamp();
+            _moves.Settle();
+            bool isOver = Volatile.Read(ref done) >= seen;
+            if (!isOver && TimeProvider.System.GetElapsedTime(start) < TimeSpan.FromMilliseconds(10))
+            {
+                early++;
+            }
+        }
+
+        mover.Join();
+        passer.Join();
+        Assert.True(early == 0, $"it ended too early {early} times");
+    }
+
     private void Move() => _moves.End(_moves.Begin());
 }
