@@ -116,13 +116,8 @@ public sealed class ChargedArrayPool<T> : ArrayPool<T>, IDisposable
                     clearArray = false;
                 }
 
-                if (slots.TryPut(sizeClass, array))
+                if (TryPut(slots, sizeClass, array))
                 {
-                    if (slots.IsShut)
-                    {
-                        _kept!.GiveBackOwn(slots);
-                    }
-
                     return;
                 }
             }
@@ -229,7 +224,24 @@ public sealed class ChargedArrayPool<T> : ArrayPool<T>, IDisposable
             Array.Clear(array);
         }
 
-        return slots.TryPut(sizeClass, array);
+        return TryPut(slots, sizeClass, array);
+    }
+
+    // Whoever shut the size in the middle of this may have waited in vain: what was put is ours to give back.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private bool TryPut(KeptSlots slots, int sizeClass, T[] array)
+    {
+        if (!slots.TryPut(sizeClass, array))
+        {
+            return false;
+        }
+
+        if (slots.IsShut)
+        {
+            _kept!.GiveBackOwn(slots);
+        }
+
+        return true;
     }
 
     private KeptArrays MakeKept()
