@@ -70,11 +70,12 @@ public sealed class StockMovesTests
     }
 
     // What began before the wait is over after it, whatever comes and goes on other CPUs meanwhile; unless the wait was
-    // given up, which takes twenty sleeps of a millisecond. The time is looked at for that excuse only.
+    // given up, which takes twenty sleeps of a millisecond. The time is looked at for that excuse only. It looks for a
+    // race, and finds it when the two threads that move are on two CPUs for a while.
     [Fact]
     public void Wait_does_not_end_before_the_moves_that_were_under_way_beside_others_that_come_and_go()
     {
-        const int Moves = 50_000;
+        const int Moves = 200_000;
         int begun = 0, done = 0;
         Thread mover = new(() =>
         {
