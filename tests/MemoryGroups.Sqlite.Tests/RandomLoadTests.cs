@@ -2,8 +2,8 @@
 // moments.
 //
 // The threads are real, so a seed repeats the load, not the interleaving. Whatever happened: every query ended, with a
-// result or with one of the errors it may end with; the limit was never exceeded; the books are exact, and empty at the
-// end.
+// result or with one of the errors it may end with; the limit was never exceeded but by victims, out of the reserve;
+// the books are exact, and empty at the end.
 
 using static MemoryGroups.Sqlite.Tests.TestDatabase;
 
@@ -34,7 +34,9 @@ public sealed class RandomLoadTests
 
             string found = $"{string.Join(", ", succeeded)} of {Queries} queries each succeeded";
             Assert.True(succeeded.Sum() > Queries, found);
-            Assert.InRange(tenants.PeakUsage, Mega, 12 * Mega);
+
+            // Victims may go beyond it, by the root's reserve and no more, to finish.
+            Assert.InRange(tenants.PeakUsage, Mega, (12 * Mega) + database.Root.OomReserveBytes);
             Assert.Equal(0, tenants.UsageLower);
         }
 
