@@ -160,25 +160,28 @@ internal sealed class BufferArena : ReapableMemory
         }
     }
 
-    // Held back for a while, to see who still writes to it; what was held for long is freed in its place.
+    // Held back for a while, to see who still writes to it; what was held for long is freed in its place. In one step:
+    // what is looked at after all was taken reads as zeros, which nobody wrote.
     private void HoldBack(MemoryBuffer buffer, BufferQuarantine quarantine)
     {
-        bool isHeld = false;
+        List<HeldBuffer> over = [];
         lock (_gate)
         {
-            if (!IsTaken)
+            if (IsTaken)
+            {
+                over.Add(new HeldBuffer(buffer.Block, buffer.Origin, IsDamaged: false));
+            }
+            else
             {
                 quarantine.Add(buffer.Block, buffer.Origin);
-                isHeld = true;
+                while (quarantine.TryTake(out HeldBuffer held))
+                {
+                    over.Add(held);
+                }
             }
         }
 
-        if (!isHeld)
-        {
-            Free(buffer.Block);
-        }
-
-        while (TryEndHold(quarantine, out HeldBuffer held))
+        foreach (HeldBuffer held in over)
         {
             if (held.IsDamaged)
             {
@@ -186,14 +189,6 @@ internal sealed class BufferArena : ReapableMemory
             }
 
             Free(held.Block);
-        }
-    }
-
-    private bool TryEndHold(BufferQuarantine quarantine, out HeldBuffer held)
-    {
-        lock (_gate)
-        {
-            return quarantine.TryTake(out held);
         }
     }
 
@@ -287,7 +282,10 @@ internal sealed class BufferArena : ReapableMemory
 }
 
 // Where a buffer lies. Without a slab it has pages of its own.
-internal readonly record struct BufferBlock(nint Address, long Bytes, BufferSlab? Slab);
+internal readonly record struct BufferBlock(nint Address, long Bytes, BufferSlab? Slab)
+{
+    internal unsafe Span<byte> Memory => new((void*)Address, checked((int)Bytes));
+}
 
 // What a buffer of this size and alignment occupies and is charged for; without a class it gets pages of its own.
 internal readonly record struct BufferPlan(long Given, int Alignment, int? SizeClass)

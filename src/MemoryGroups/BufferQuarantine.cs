@@ -20,7 +20,7 @@ internal sealed class BufferQuarantine
     {
         if (block.Bytes <= MostBytes)
         {
-            Memory(block).Fill(Pattern);
+            block.Memory.Fill(Pattern);
         }
 
         _held.Enqueue((block, origin));
@@ -38,7 +38,7 @@ internal sealed class BufferQuarantine
 
         (BufferBlock block, string origin) = _held.Dequeue();
         _bytes -= block.Bytes;
-        bool isDamaged = block.Bytes <= MostBytes && Memory(block).ContainsAnyExcept(Pattern);
+        bool isDamaged = block.Bytes <= MostBytes && block.Memory.ContainsAnyExcept(Pattern);
         oldest = new HeldBuffer(block, origin, isDamaged);
         return true;
     }
@@ -51,6 +51,4 @@ internal sealed class BufferQuarantine
         _bytes = 0;
         return held;
     }
-
-    private static unsafe Span<byte> Memory(BufferBlock block) => new((void*)block.Address, (int)block.Bytes);
 }

@@ -8,7 +8,6 @@
 // Must stay true: the memory goes back once, when the owner and all pins have let go; neither Dispose nor the finalizer
 // throws; a buffer that nobody disposed is given back by the finalizer and reported.
 using System.Buffers;
-using System.Diagnostics;
 using System.Diagnostics.CodeAnalysis;
 
 namespace MemoryGroups;
@@ -31,12 +30,13 @@ public sealed class MemoryBuffer : MemoryManager<byte>
     private int _uses = 1;
     private bool _disposed;
 
-    internal MemoryBuffer(BufferArena arena, BufferBlock block, long length)
+    // Nothing in here may throw: what was made is finalized.
+    internal MemoryBuffer(BufferArena arena, BufferBlock block, long length, string? rentedAt)
     {
         _arena = arena;
         Block = block;
         Length = length;
-        _rentedAt = arena.Member.Root.ChecksBuffers ? new StackTrace(2, fNeedFileInfo: true).ToString() : null;
+        _rentedAt = rentedAt;
     }
 
     /// <summary>Gives back what was not disposed, and reports it.</summary>

@@ -2,6 +2,8 @@
 //
 // Charged first, mapped second: a refused buffer leaves nothing behind, and neither does one for which the operating
 // system has no address space. The three verbs differ as the three of charging do.
+using System.Diagnostics;
+
 namespace MemoryGroups;
 
 /// <summary>How a buffer is to be.</summary>
@@ -118,14 +120,17 @@ public sealed partial class MemoryMember
         BufferBlock block = default;
         try
         {
+            bool isChecked = arena.Member.Root.ChecksBuffers;
+            string? rentedAt = isChecked ? new StackTrace(1, fNeedFileInfo: true).ToString() : null;
             block = arena.Rent(plan, out bool isZero);
-            var buffer = new MemoryBuffer(arena, block, bytes);
             if (!isZero && !options.Uninitialized)
             {
-                buffer.GetSpan().Clear();
+                // Here and not through the buffer, which throws when all is taken meanwhile: a buffer that is made is
+                // handed out, or nobody disposes it. Its user is told at the first access.
+                block.Memory[..(int)bytes].Clear();
             }
 
-            return buffer;
+            return new MemoryBuffer(arena, block, bytes, rentedAt);
         }
         catch (OutOfMemoryException)
         {

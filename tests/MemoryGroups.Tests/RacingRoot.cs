@@ -4,10 +4,11 @@ namespace MemoryGroups.Tests;
 
 internal static class RacingRoot
 {
-    public static MemoryRoot On(VirtualTime time) => new(new MemoryRootOptions
+    public static MemoryRoot On(VirtualTime time, bool checksBuffers = false) => new(new MemoryRootOptions
     {
         TimeProvider = time,
         OomReserveBytes = 0,
+        CheckBuffers = checksBuffers,
         PostHook = static item => item.Execute(),
     });
 }
