@@ -32,10 +32,6 @@ internal sealed class KeptSlots
 
     private const int SmallestShift = 4;
 
-    // Then a millisecond each: a thread that lost its core there has it back by then, on all but the busiest machines.
-    private const int MostYields = 1000;
-    private const int MostSleeps = 20;
-
     // Beyond it a pool whose number meets another's keeps nothing on this thread.
     private const int LargestTable = 1024;
 
@@ -198,15 +194,13 @@ internal sealed class KeptSlots
     // middle of a use, who gives all back at its end.
     internal uint TakeFromOwner()
     {
-        SpinWait spin = default;
-        for (int spins = 0; IsBusy; spins++)
+        BriefWait wait = default;
+        while (IsBusy)
         {
-            if (spins == MostYields + MostSleeps)
+            if (!wait.TryGoOn())
             {
                 return 0;
             }
-
-            spin.SpinOnce(sleep1Threshold: MostYields);
         }
 
         return TakeAll();

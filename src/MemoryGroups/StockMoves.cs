@@ -15,10 +15,6 @@ namespace MemoryGroups;
 
 internal sealed class StockMoves
 {
-    // Then a millisecond each: a thread that lost its core there has it back by then, on all but the busiest machines.
-    private const int MostYields = 1000;
-    private const int MostSleeps = 20;
-
     private readonly Slot[] _slots = new Slot[GroupStock.Slots];
 
     // So many moves had ended when somebody who was refused looked last. Written by who is refused only.
@@ -89,13 +85,15 @@ internal sealed class StockMoves
     // seldom while others go on, and more than is needed.
     internal void Settle()
     {
-        SpinWait spin = default;
-        int spins = 0;
+        BriefWait wait = default;
         foreach (ref Slot slot in _slots.AsSpan())
         {
-            for (; spins < MostYields + MostSleeps && !slot.IsQuiet; spins++)
+            while (!slot.IsQuiet)
             {
-                spin.SpinOnce(sleep1Threshold: MostYields);
+                if (!wait.TryGoOn())
+                {
+                    return;
+                }
             }
         }
     }
