@@ -3,6 +3,8 @@
 
 using System.Runtime.CompilerServices;
 using MemoryGroups;
+using MemoryGroups.Tests;
+using static DuckDbGroups.Tests.DuckDb;
 
 namespace DuckDbGroups.Tests;
 
@@ -10,8 +12,6 @@ public sealed class ForgettingTests
 {
     private const int Opened = 20;
     private const int MostAlive = 4;
-
-    private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(60);
 
     [Theory]
     [InlineData(true)]
@@ -21,23 +21,17 @@ public sealed class ForgettingTests
         if (!DuckDbLibrary.IsAvailable) Assert.Skip(DuckDbLibrary.Problem);
         using var root = new MemoryRoot();
         MemoryGroup tenant = root.CreateGroup("tenant", new MemoryGroupOptions { BatchBytes = 1 });
-        List<WeakReference> sessions =
+        List<WeakReference[]> sessions =
             [.. Enumerable.Range(0, Opened).Select(_ => OpenAndLeave(tenant, disposes))];
 
-        int alive = Opened;
-        Assert.True(SpinWait.SpinUntil(
-            () =>
-            {
-                GC.Collect();
-                GC.WaitForPendingFinalizers();
-                return (alive = sessions.Count(static one => one.IsAlive)) <= MostAlive;
-            },
-            Deadline), $"{alive} of {Opened} are alive");
+        int alive = Assert.Single(Survivors.Count(sessions, MostAlive, Deadline));
+
+        Assert.InRange(alive, 0, MostAlive);
         Assert.Equal((0, 0), (tenant.Usage, root.BooksErrorCount));
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private static WeakReference OpenAndLeave(MemoryGroup tenant, bool disposes)
+    private static WeakReference[] OpenAndLeave(MemoryGroup tenant, bool disposes)
     {
         MemoryGroup group = disposes ? tenant : tenant.CreateGroup("request");
         DuckDbSession session = DuckDbSession.Open(new DuckDbOptions(), group, "session");
@@ -51,6 +45,6 @@ public sealed class ForgettingTests
             group.Dispose();
         }
 
-        return new WeakReference(session);
+        return [new WeakReference(session)];
     }
 }

@@ -3,6 +3,7 @@
 
 using System.Runtime.CompilerServices;
 using MemoryGroups;
+using MemoryGroups.Tests;
 
 namespace LuaGroups.Tests;
 
@@ -20,23 +21,17 @@ public sealed class ForgettingTests
     {
         using var root = new MemoryRoot();
         MemoryGroup tenant = root.CreateGroup("tenant", new MemoryGroupOptions { BatchBytes = 1 });
-        List<WeakReference> states =
+        List<WeakReference[]> states =
             [.. Enumerable.Range(0, Opened).Select(_ => OpenAndLeave(tenant, disposes))];
 
-        int alive = Opened;
-        Assert.True(SpinWait.SpinUntil(
-            () =>
-            {
-                GC.Collect();
-                GC.WaitForPendingFinalizers();
-                return (alive = states.Count(static one => one.IsAlive)) <= MostAlive;
-            },
-            Deadline), $"{alive} of {Opened} are alive");
+        int alive = Assert.Single(Survivors.Count(states, MostAlive, Deadline));
+
+        Assert.InRange(alive, 0, MostAlive);
         Assert.Equal((0, 0), (tenant.Usage, root.BooksErrorCount));
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private static WeakReference OpenAndLeave(MemoryGroup tenant, bool disposes)
+    private static WeakReference[] OpenAndLeave(MemoryGroup tenant, bool disposes)
     {
         MemoryGroup group = disposes ? tenant : tenant.CreateGroup("request");
         LuaSession session = LuaSession.Open(group, "state");
@@ -50,6 +45,6 @@ public sealed class ForgettingTests
             group.Dispose();
         }
 
-        return new WeakReference(session);
+        return [new WeakReference(session)];
     }
 }

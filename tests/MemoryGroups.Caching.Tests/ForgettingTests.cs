@@ -4,7 +4,9 @@
 // never a number that grows with those that were made.
 
 using System.Runtime.CompilerServices;
+using MemoryGroups.Tests;
 using Microsoft.Extensions.Caching.Memory;
+using static MemoryGroups.Caching.Tests.MemoryCaches;
 
 namespace MemoryGroups.Caching.Tests;
 
@@ -123,18 +125,7 @@ public sealed class ForgettingTests
 
     private static void AssertForgotten(WeakReference[][] made, int besides = 0)
     {
-        // A cache whose member exits is ended on the thread pool.
-        int[] alive = [];
-        SpinWait.SpinUntil(
-            () =>
-            {
-                GC.Collect();
-                GC.WaitForPendingFinalizers();
-                alive = [.. made[0].Select((_, at) => made.Count(one => one[at].IsAlive))];
-                return alive.All(count => count <= besides + MostAlive);
-            },
-            Patience);
-
+        int[] alive = Survivors.Count(made, besides + MostAlive, Patience);
         Assert.All(alive, count => Assert.InRange(count, besides, besides + MostAlive));
     }
 
@@ -149,9 +140,6 @@ public sealed class ForgettingTests
         Assert.True(cache.Set(key, value, 100));
         return new WeakReference(value);
     }
-
-    private static MemoryCache NewMemoryCache() =>
-        new(new MemoryCacheOptions { SizeLimit = 1 << 20, TrackStatistics = true });
 
     private static void Set(ChargedMemoryCache cache, object value) =>
         cache.Set("key", value, new MemoryCacheEntryOptions { Size = 100 });

@@ -5,6 +5,7 @@
 // a thread remembers), never a number that grows with those that were opened.
 
 using System.Runtime.CompilerServices;
+using MemoryGroups.Tests;
 using Microsoft.Data.Sqlite;
 using static MemoryGroups.Sqlite.Tests.TestDatabase;
 
@@ -15,7 +16,6 @@ public sealed class ForgettingTests
     private const int Opened = 40;
     private const int MostAlive = 4;
 
-    private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(60);
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
 
     private static readonly Dictionary<string, Action<Scene, SqliteSession>> Kinds = new()
@@ -111,18 +111,7 @@ public sealed class ForgettingTests
 
     private static void AssertForgotten(WeakReference[][] sessions)
     {
-        // Its thread ends by itself, and what ends with its group does so on the thread pool.
-        int[] alive = [];
-        SpinWait.SpinUntil(
-            () =>
-            {
-                GC.Collect();
-                GC.WaitForPendingFinalizers();
-                alive = [.. sessions[0].Select((_, at) => sessions.Count(one => one[at].IsAlive))];
-                return alive.All(static count => count <= MostAlive);
-            },
-            Patience);
-
+        int[] alive = Survivors.Count(sessions, MostAlive, Patience);
         Assert.All(alive, static count => Assert.InRange(count, 0, MostAlive));
     }
 

@@ -252,7 +252,7 @@ public sealed class ForgettingTests
 
         List<WeakReference[]> made = [.. Enumerable.Range(0, Made).Select(_ => Weakly(makeAndEnd, scene))];
 
-        Assert.All(CountAlive(made), static count => Assert.InRange(count, 0, MostAlive));
+        Assert.All(Survivors.Count(made, MostAlive, Deadline), static count => Assert.InRange(count, 0, MostAlive));
     }
 
     // All at the same time: what served them waits in pools by the thousand, and refers to nobody.
@@ -263,7 +263,7 @@ public sealed class ForgettingTests
 
         List<WeakReference[]> made = WaitAtOnce(scene);
 
-        Assert.All(CountAlive(made), static count => Assert.InRange(count, 0, MostAlive));
+        Assert.All(Survivors.Count(made, MostAlive, Deadline), static count => Assert.InRange(count, 0, MostAlive));
         Assert.NotNull(scene.World.Root.SpareAttempts.TryTake());
     }
 
@@ -295,19 +295,6 @@ public sealed class ForgettingTests
     [MethodImpl(MethodImplOptions.NoInlining)]
     private static WeakReference[] Weakly(Func<Scene, object[]> makeAndEnd, Scene scene) =>
         [.. makeAndEnd(scene).Select(static thing => new WeakReference(thing))];
-
-    private static int[] CountAlive(List<WeakReference[]> made)
-    {
-        int[] alive = [];
-        for (int tries = 0; tries < 20 && (tries == 0 || alive.Any(static count => count > 0)); tries++)
-        {
-            GC.Collect();
-            GC.WaitForPendingFinalizers();
-            alive = [.. made[0].Select((_, at) => made.Count(one => one[at].IsAlive))];
-        }
-
-        return alive;
-    }
 
     private static object[] Ended(IDisposable thing, params object[] others)
     {
