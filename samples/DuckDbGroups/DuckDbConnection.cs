@@ -4,7 +4,8 @@
 // stop stays here as well, and is looked at before each statement and each batch of rows. A statement that starts just
 // between that look and the order is stopped by whoever repeats the order (DuckDbSession does, as long as it runs).
 //
-// Must stay true: the handle is not used after Dispose; Interrupt and Dispose meet at the gate.
+// Must stay true: the handle is not used after Dispose; Interrupt and Dispose meet at the gate; an order that comes
+// late, for a run that has ended, stops nobody else's.
 
 using System.Globalization;
 
@@ -17,6 +18,7 @@ public sealed class DuckDbConnection : IDisposable
     private readonly Lock _gate = new();
     private nint _handle;
     private bool _stopped;
+    private object? _run;
 
     internal DuckDbConnection(nint handle) => _handle = handle;
 
@@ -78,11 +80,7 @@ public sealed class DuckDbConnection : IDisposable
     /// <summary>Stops the running statement, and every later one until <see cref="Resume"/>.</summary>
     public void Interrupt()
     {
-        lock (_gate)
-        {
-            Volatile.Write(ref _stopped, true);
-            if (_handle != 0) DuckDbNative.Interrupt(_handle);
-        }
+        lock (_gate) InterruptLocked();
     }
 
     /// <summary>Lets statements run again.</summary>
@@ -95,6 +93,27 @@ public sealed class DuckDbConnection : IDisposable
         {
             if (_handle != 0) DuckDbNative.Disconnect(ref _handle);
             _handle = 0;
+        }
+    }
+
+    // Between the two, Stop with the same run interrupts.
+    internal void Begin(object run)
+    {
+        lock (_gate) _run = run;
+        Resume();
+    }
+
+    internal void End()
+    {
+        lock (_gate) _run = null;
+        Resume();
+    }
+
+    internal void Stop(object run)
+    {
+        lock (_gate)
+        {
+            if (_run == run) InterruptLocked();
         }
     }
 
@@ -116,5 +135,11 @@ public sealed class DuckDbConnection : IDisposable
         DuckDbException refusal = DuckDbException.OfText(DuckDbNative.PrepareError(handle));
         DuckDbNative.DestroyPrepare(ref handle);
         throw refusal;
+    }
+
+    private void InterruptLocked()
+    {
+        Volatile.Write(ref _stopped, true);
+        if (_handle != 0) DuckDbNative.Interrupt(_handle);
     }
 }

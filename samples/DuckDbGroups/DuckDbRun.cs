@@ -46,7 +46,7 @@ internal sealed class DuckDbRun<T>(
 
     internal async Task<T> ExecuteAsync()
     {
-        session.Connection.Resume();
+        session.Connection.Begin(this);
         _budget.BeginQuery(member);
         try
         {
@@ -66,7 +66,7 @@ internal sealed class DuckDbRun<T>(
         }
         finally
         {
-            session.Connection.Resume();
+            session.Connection.End();
             _budget.EndQuery();
             session.EndTicking();
         }
@@ -74,12 +74,12 @@ internal sealed class DuckDbRun<T>(
         static void Stop(object? run) => ((DuckDbRun<T>)run!).Stop();
     }
 
-    // On the timer's thread. Never throws.
+    // On the timer's thread, and perhaps when the run has just ended. Never throws.
     internal override void Tick()
     {
         if (Volatile.Read(ref _stop))
         {
-            session.Connection.Interrupt();
+            session.Connection.Stop(this);
             return;
         }
 
@@ -93,7 +93,7 @@ internal sealed class DuckDbRun<T>(
     private void Stop()
     {
         Volatile.Write(ref _stop, true);
-        session.Connection.Interrupt();
+        session.Connection.Stop(this);
     }
 
     // Beside the query: it goes on meanwhile, within its limit.
@@ -149,7 +149,7 @@ internal sealed class DuckDbRun<T>(
         {
         }
 
-        if (Volatile.Read(ref _stop)) connection.Interrupt();
+        if (Volatile.Read(ref _stop)) connection.Stop(this);
     }
 
     private async Task MakeRoomAsync(Exception error, int retries)

@@ -61,6 +61,27 @@ public sealed class StopTests
     }
 
     [Fact]
+    public async Task Order_that_comes_late_does_not_stop_the_next_query()
+    {
+        using var duck = new DuckDb();
+        MemoryGroup group = duck.Group();
+        DuckDbSession session = duck.Open(group);
+        using MemoryMember first = group.CreateMember("first");
+        var stopped = new CancellationToken(canceled: true);
+        var run = new DuckDbRun<long>(session, first, static c => c.Scalar("SELECT 1"), stopped, stopped);
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(run.ExecuteAsync);
+
+        Assert.Equal(1, await session.RunAsync(
+            "next",
+            connection =>
+            {
+                // As when the timer's thread had lost its core since the first query was under way.
+                run.Tick();
+                return connection.Scalar("SELECT 1");
+            }));
+    }
+
+    [Fact]
     public async Task Stop_while_rows_are_read_stops_the_reader()
     {
         using var duck = new DuckDb();
