@@ -6,7 +6,8 @@
 //
 // Must stay true: adding is one interlocked operation and a comparison; the kill runs on a work item of its own,
 // because whoever adds is somewhere in the middle of user code, perhaps under a lock of theirs. At most one kill is on
-// its way; when nothing came of it (the killer was disabled, or the member may not be killed) the next bytes try again.
+// its way, and who trips meanwhile has another look made after it; when nothing came of it (the killer was disabled, or
+// the member may not be killed) the next bytes try again. Who has exited is not killed any more, nor is anybody for it.
 namespace MemoryGroups;
 
 internal sealed class AllocationMeter(MemoryMember member) : IThreadPoolWorkItem
@@ -14,8 +15,11 @@ internal sealed class AllocationMeter(MemoryMember member) : IThreadPoolWorkItem
     private const long NoBudget = long.MaxValue;
 
     private long _counted;
+    private long _closedAs;
     private long _budget = NoBudget;
-    private int _killing;
+
+    // Since no kill was on its way; the first one posts it.
+    private int _trips;
 
     internal long? Budget
     {
@@ -29,6 +33,13 @@ internal sealed class AllocationMeter(MemoryMember member) : IThreadPoolWorkItem
 
     // Without the stretches under way.
     internal long Counted => Interlocked.Read(ref _counted);
+
+    // The how-manieth metered member of the root it was to exit; 0 before. Written under the root's guard.
+    internal long ClosedAs
+    {
+        get => Volatile.Read(ref _closedAs);
+        set => Volatile.Write(ref _closedAs, value);
+    }
 
     internal long Allocated
     {
@@ -59,7 +70,7 @@ internal sealed class AllocationMeter(MemoryMember member) : IThreadPoolWorkItem
 
     private void Trip()
     {
-        if (!member.IsDying && Interlocked.Exchange(ref _killing, 1) == 0)
+        if (!member.IsDying && Interlocked.Increment(ref _trips) == 1)
         {
             member.Root.Post(this);
         }
@@ -67,15 +78,26 @@ internal sealed class AllocationMeter(MemoryMember member) : IThreadPoolWorkItem
 
     private async Task KillAsync()
     {
+        int trips = Volatile.Read(ref _trips);
         MemoryGroup group = member.Group;
-        OomReport? report = await group.Root.OomKiller.KillOneAsync(
-            group, "an allocation budget was exceeded", kill => OverBudget(kill), default).ConfigureAwait(false);
-        if (report is not null)
+        try
         {
-            group.Events.Raise(MemoryEvent.BudgetKill);
+            OomReport? report = await group.Root.OomKiller.KillOneAsync(
+                group, "an allocation budget was exceeded", kill => OverBudget(kill), default).ConfigureAwait(false);
+            if (report is not null)
+            {
+                group.Events.Raise(MemoryEvent.BudgetKill);
+            }
         }
-
-        Volatile.Write(ref _killing, 0);
+        finally
+        {
+            // Who tripped meanwhile posted nothing, and may have seen bytes, or a budget, that we have not; who moved
+            // meanwhile was no longer below the group that was asked.
+            if (member.Group != group || Interlocked.CompareExchange(ref _trips, 0, trips) != trips)
+            {
+                member.Root.Post(this);
+            }
+        }
     }
 
     // Looked at again under the kill lock: the budget may have been raised meanwhile. Who has charged nothing is killed
@@ -84,7 +106,7 @@ internal sealed class AllocationMeter(MemoryMember member) : IThreadPoolWorkItem
     {
         long allocated = Allocated;
         return Budget is { } budget && allocated > budget
-            && !member.IsDying && member.OomScoreAdjustment > MemoryMember.NeverKill
+            && !member.IsDying && !member.IsExited && member.OomScoreAdjustment > MemoryMember.NeverKill
             ? new OomCandidate(member, kill.Score(member), string.Concat(
                 "it allocated ", ByteSize.FormatRounded(allocated),
                 ", more than its AllocationBudget of ", ByteSize.FormatRounded(budget)))

@@ -132,6 +132,88 @@ public sealed class AllocationBudgetTests
         other.Dispose();
     }
 
+    // Its exit adds its last bytes, which are too many: the kill is asked for, and comes when it has gone.
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Member_that_exits_over_its_budget_takes_nobody_with_it(bool isLoweredAfterwards)
+    {
+        using var world = new World();
+        MemoryGroup tenant = world.Root.CreateGroup("tenant", new MemoryGroupOptions { KillWholeGroup = true });
+        var options = new MemoryMemberOptions { Space = new MemorySpace() };
+        MemoryMember member = tenant.CreateMember("member", options);
+        MemoryMember sharer = tenant.CreateMember("sharer", options);
+        MemoryMember other = tenant.CreateMember("other");
+        member.AllocationBudget = isLoweredAfterwards ? 40 * Piece : 10 * Piece;
+        using (member.Enter())
+        {
+            MeteringTests.Allocate(20);
+            member.Dispose();
+        }
+
+        member.AllocationBudget = 10 * Piece;
+        world.Run();
+
+        Assert.False(sharer.IsKilled || other.IsKilled, sharer.KillReason);
+        Assert.Equal((0, 0), (tenant.Events.Local.OomKill, tenant.Events.Local.BudgetKill));
+    }
+
+    // The kill has seen the raised budget, and gives the kill lock to who waits for it, when the budget falls again.
+    [Fact]
+    public void Budget_lowered_while_a_kill_comes_to_nothing_trips_at_once()
+    {
+        Action? onPost = null;
+        using var world = new World(configure: options => options with
+        {
+            PostHook = item =>
+            {
+                onPost?.Invoke();
+                options.PostHook!(item);
+            },
+        });
+        MemoryMember member = world.Root.CreateMember("member");
+        member.AllocationBudget = 10 * Piece;
+        Assert.True(world.Root.KillLock.TryAcquire());
+        Spend(member, 20);
+        world.Run();
+        Task<OomReport?> next = world.Root.OomKiller.KillNowAsync().AsTask();
+        member.AllocationBudget = null;
+        world.Root.KillLock.Release();
+        onPost = () =>
+        {
+            onPost = null;
+            member.AllocationBudget = 10 * Piece;
+        };
+
+        world.Run();
+
+        Assert.Null(onPost);
+        Assert.True(next.IsCompleted);
+        Assert.True(member.IsKilled);
+        member.Dispose();
+    }
+
+    [Fact]
+    public void Member_that_moves_before_its_kill_is_decided_is_killed_where_it_is_then()
+    {
+        using var world = new World();
+        MemoryGroup from = world.Root.CreateGroup("from");
+        MemoryGroup to = world.Root.CreateGroup("to");
+        MemoryMember member = from.CreateMember("member");
+        member.AllocationBudget = 10 * Piece;
+        Assert.True(world.Root.KillLock.TryAcquire());
+        Spend(member, 20);
+        world.Run();
+        Assert.True(member.MoveTo(to));
+        world.Root.KillLock.Release();
+
+        world.Run();
+
+        Assert.True(member.IsKilled);
+        Assert.Equal((0, 1), (from.Events.Local.BudgetKill, to.Events.Local.BudgetKill));
+        member.Dispose();
+    }
+
     [Fact]
     public void Budget_that_is_negative_is_an_error_and_changes_nothing()
     {
