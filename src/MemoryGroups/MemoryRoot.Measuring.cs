@@ -2,7 +2,8 @@
 //
 // The room that declared bytes have is the capacity less what counts of the unattributed. Two may change it at once, an
 // administrator and the gauge: each writes its own number first, and who finds after installing the room that it is not
-// the right one any more installs it again. So the last to come leaves the right one.
+// the right one any more installs it again. So the last to come leaves the right one. Watermarks and reserve follow the
+// capacity by the same rule.
 namespace MemoryGroups;
 
 public sealed partial class MemoryRoot
@@ -86,10 +87,17 @@ public sealed partial class MemoryRoot
 
     private void CapacityChanged()
     {
-        long capacity = Capacity;
-        SetWatermarks(capacity);
-        Reserve.Size = ReserveFor(capacity);
-        InstallRoom();
+        long capacity;
+        do
+        {
+            capacity = Capacity;
+            SetWatermarks(capacity);
+            Reserve.Size = ReserveFor(capacity);
+
+            // A full fence between what follows the capacity and the second look at it.
+            InstallRoom();
+        }
+        while (capacity != Capacity);
         Gauge.Recount();
     }
 }

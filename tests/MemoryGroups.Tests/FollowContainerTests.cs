@@ -60,6 +60,34 @@ public sealed class FollowContainerTests
         Assert.Equal((15 << 20) / 4, root.CostlyChargeBytes);
     }
 
+    // Whoever is slow in the middle has worked out its numbers from a capacity that is none any more.
+    [Fact]
+    public void Watermarks_and_reserve_follow_the_last_of_two_changes_at_once()
+    {
+        const int Rounds = 10_000;
+        using var root = new MemoryRoot(new MemoryRootOptions { CapacityBytes = 1 << 20 });
+        using var barrier = new Barrier(2);
+        var other = new Thread(() => ChangeInTurns(1 << 24, static () => { })) { IsBackground = true };
+        other.Start();
+        int wrong = 0;
+        ChangeInTurns(1 << 20, () => wrong +=
+            (root.MinWatermark, root.OomReserveBytes) == (root.Capacity / 128, root.Capacity / 128) ? 0 : 1);
+        other.Join();
+
+        Assert.True(wrong == 0, $"they were of another capacity than the last one {wrong} times in {Rounds}");
+
+        void ChangeInTurns(long capacity, Action look)
+        {
+            for (int round = 0; round < Rounds; round++)
+            {
+                barrier.SignalAndWait(TimeSpan.FromSeconds(60));
+                root.Capacity = capacity;
+                barrier.SignalAndWait(TimeSpan.FromSeconds(60));
+                look();
+            }
+        }
+    }
+
     [Fact]
     public void Limit_lowered_below_what_is_in_use_reclaims_and_then_kills_until_it_fits()
     {
