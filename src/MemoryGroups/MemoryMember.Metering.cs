@@ -15,7 +15,7 @@ public sealed partial class MemoryMember
     /// that has not come back for a tenth of a second is estimated by the runtime's allocation events until it does, so
     /// the number may fall a little then. Stands still after the exit.
     /// </summary>
-    public long AllocatedBytes => Volatile.Read(ref _meter)?.Allocated ?? 0;
+    public long AllocatedBytes => KnownMeter?.Allocated ?? 0;
 
     /// <summary>
     /// The most that <see cref="AllocatedBytes"/> may reach, in bytes, 0 or more; null, the default, is no budget. Who
@@ -27,7 +27,7 @@ public sealed partial class MemoryMember
     /// <exception cref="ArgumentOutOfRangeException">Negative.</exception>
     public long? AllocationBudget
     {
-        get => Volatile.Read(ref _meter)?.Budget;
+        get => KnownMeter?.Budget;
         set
         {
             if (value is < 0)
@@ -40,8 +40,11 @@ public sealed partial class MemoryMember
         }
     }
 
+    // Null while nothing was metered and no budget set.
+    internal AllocationMeter? KnownMeter => Volatile.Read(ref _meter);
+
     internal AllocationMeter Meter =>
-        Volatile.Read(ref _meter) ?? Interlocked.CompareExchange(ref _meter, new AllocationMeter(this), null) ?? _meter;
+        KnownMeter ?? Interlocked.CompareExchange(ref _meter, new AllocationMeter(this), null) ?? _meter;
 
     /// <summary>
     /// From here on, the managed bytes that this async flow allocates are metered for this member: over awaits, and in
@@ -67,11 +70,11 @@ public sealed partial class MemoryMember
     }
 
     // With the last bytes of who calls; the others' that are still to come count for nobody.
-    private void CloseMeter()
+    private void CloseMeterLocked()
     {
-        if (Volatile.Read(ref _meter) is { } meter)
+        if (KnownMeter is { } meter)
         {
-            Root.NoteMetered(meter.Counted);
+            Root.CloseMeterLocked(meter);
         }
     }
 }

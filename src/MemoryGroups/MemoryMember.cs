@@ -217,10 +217,10 @@ public sealed partial class MemoryMember : IDisposable, IRosterItem
             Volatile.Write(ref _exited, true);
             Group.MemberRoster.RemoveLocked(this);
             RecountLocked();
+            CloseMeterLocked();
         }
 
         Thaw();
-        CloseMeter();
         Root.WaitQueue.EndAllOf(this, WakeReason.Closed);
 
         // The pages before the bytes: who is granted these bytes finds them.

@@ -11,7 +11,10 @@ public sealed partial class MemoryRoot
     private readonly long _allocatedBefore = GC.GetTotalAllocatedBytes();
     private long _capacity = long.MaxValue;
     private long _containerCapacity = long.MaxValue;
+
+    // Guarded by the guard: of members that have exited, their bytes and their number.
     private long _meteredOfExited;
+    private long _meteredExits;
 
     /// <summary>
     /// What the process uses beyond what was declared. Measured by a timer when the options ask for that
@@ -40,8 +43,28 @@ public sealed partial class MemoryRoot
     {
         get
         {
-            long sum = Interlocked.Read(ref _meteredOfExited);
-            OomCandidates.Walk(this, member => sum += member.AllocatedBytes);
+            // Who exits leaves its group and enters this sum in one step. So first whoever is there, then the sum, and
+            // of those found then only who is not in it yet: nobody is missed, and nobody counts twice.
+            List<AllocationMeter> found = [];
+            OomCandidates.Walk(this, member =>
+            {
+                if (member.KnownMeter is { } meter)
+                {
+                    found.Add(meter);
+                }
+            });
+            long sum;
+            long exits;
+            using (EnterGuard())
+            {
+                (sum, exits) = (_meteredOfExited, _meteredExits);
+            }
+
+            foreach (AllocationMeter meter in found)
+            {
+                sum += meter.ClosedAs is > 0 and var own && own <= exits ? 0 : meter.Allocated;
+            }
+
             return sum;
         }
     }
@@ -83,7 +106,11 @@ public sealed partial class MemoryRoot
         }
     }
 
-    internal void NoteMetered(long bytes) => Interlocked.Add(ref _meteredOfExited, bytes);
+    internal void CloseMeterLocked(AllocationMeter meter)
+    {
+        _meteredOfExited += meter.Counted;
+        meter.ClosedAs = ++_meteredExits;
+    }
 
     private void CapacityChanged()
     {

@@ -182,6 +182,40 @@ public sealed class MeteringTests
         Assert.InRange(unmetered, 0, GC.GetTotalAllocatedBytes() - before);
     }
 
+    // Whoever reads is in the first one's scope, whose budget trips by that, and then the second one exits.
+    [Fact]
+    public void Metered_bytes_of_the_root_miss_nobody_who_exits_while_they_are_added_up()
+    {
+        MemoryMember? leaving = null;
+        using var world = new World(configure: options => options with
+        {
+            PostHook = item =>
+            {
+                options.PostHook!(item);
+                Interlocked.Exchange(ref leaving, null)?.Dispose();
+            },
+        });
+        MemoryMember first = world.Root.CreateMember("first");
+        MemoryMember second = world.Root.CreateMember("second");
+        using (second.Enter())
+        {
+            Allocate(20);
+        }
+
+        first.AllocationBudget = 0;
+        long metered;
+        using (first.Enter())
+        {
+            Allocate(10);
+            leaving = second;
+            metered = world.Root.MeteredBytes;
+        }
+
+        Assert.True(second.IsExited);
+        Assert.InRange(metered, 30 * Piece, 31 * Piece);
+        Assert.InRange(world.Root.MeteredBytes, metered, 31 * Piece);
+    }
+
     [Fact]
     public void Metered_bytes_of_the_root_are_those_of_all_members_and_none_of_them_unmetered()
     {
