@@ -101,7 +101,7 @@ internal sealed class ProcessGauge
             Recount();
             return true;
         }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException or OutOfMemoryException)
         {
             Interlocked.Increment(ref _failures);
             return false;

@@ -9,7 +9,7 @@
 // tick tries again.
 //
 // Must stay true: no timer unless the options ask for one; it re-arms itself only after its work and never for a
-// closed root; it runs no user code.
+// closed root; it runs no user code; nothing is thrown out of it, for out of a timer that would end the process.
 namespace MemoryGroups;
 
 internal sealed class RootSampling : IThreadPoolWorkItem, IDisposable
@@ -63,6 +63,20 @@ internal sealed class RootSampling : IThreadPoolWorkItem, IDisposable
             return;
         }
 
+        try
+        {
+            Look();
+        }
+        catch (OutOfMemoryException)
+        {
+            // The collector's limit is ours, and what it refuses may hit anybody. The next tick tries again.
+        }
+
+        _timer!.Change(_options.SamplePeriod, Timeout.InfiniteTimeSpan);
+    }
+
+    private void Look()
+    {
         if (_root.Gauge.TryRead())
         {
             Follow();
@@ -78,8 +92,6 @@ internal sealed class RootSampling : IThreadPoolWorkItem, IDisposable
         {
             _root.Post(this);
         }
-
-        _timer!.Change(_options.SamplePeriod, Timeout.InfiniteTimeSpan);
     }
 
     private void Follow()

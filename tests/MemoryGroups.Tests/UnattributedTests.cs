@@ -44,6 +44,23 @@ public sealed class UnattributedTests
         Assert.Null(shown.ContainerLimitBytes);
     }
 
+    // Out of a timer it would end the process.
+    [Fact]
+    public void Measurement_without_memory_for_itself_has_failed_and_the_next_one_is_taken()
+    {
+        _process.Measured = 400;
+        using World world = _process.NewWorld();
+        _process.Measured = 600;
+        _process.OnRead = static () => throw new OutOfMemoryException();
+        world.Advance(Period);
+        Assert.Equal((400, 1), (world.Root.Unattributed.CountedBytes, world.Root.Unattributed.Failures));
+
+        _process.OnRead = null;
+        world.Advance(Period);
+
+        Assert.Equal((600, 1), (world.Root.Unattributed.CountedBytes, world.Root.Unattributed.Failures));
+    }
+
     [Fact]
     public void Nothing_counts_and_no_timer_runs_unless_the_options_say_so()
     {
