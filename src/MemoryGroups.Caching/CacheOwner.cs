@@ -36,13 +36,16 @@ internal sealed class CacheOwner : MemoryReclaimer
 
     internal MemoryCharge Lease { get; }
 
+    // Whose reclaimer it is: changed first, and the cache emptied then.
+    internal MemoryGroup Home => Volatile.Read(ref _home);
+
     internal bool HasEnded => Volatile.Read(ref _hasEnded);
 
     // Killed or gone, known at once; emptying follows.
     internal bool IsOver => Member.IsKilled || Member.IsExited || HasEnded;
 
     public override ValueTask<long> ReclaimAsync(ReclaimRequest request, CancellationToken cancellationToken) =>
-        new(request.Group == Volatile.Read(ref _home) ? _shrink(request.Bytes) : 0);
+        new(request.Group == Home ? _shrink(request.Bytes) : 0);
 
     internal void Start()
     {
@@ -53,14 +56,16 @@ internal sealed class CacheOwner : MemoryReclaimer
 
     // The member may be in another group now, and what it has charged stays charged in the old one. Bytes of two groups
     // in one cache could not be given back to the one that asks: so it begins anew.
-    internal void FollowMember()
+    internal MemoryGroup FollowMember()
     {
         MemoryGroup group = Member.Group;
-        if (Volatile.Read(ref _home) != group && !HasEnded && Interlocked.Exchange(ref _home, group) != group)
+        if (Home != group && !HasEnded && Interlocked.Exchange(ref _home, group) != group)
         {
             _empty();
             Register();
         }
+
+        return group;
     }
 
     internal bool TryGrow(long bytes)
@@ -105,7 +110,7 @@ internal sealed class CacheOwner : MemoryReclaimer
         MemoryGroup group;
         do
         {
-            group = Volatile.Read(ref _home);
+            group = Home;
             try
             {
                 Interlocked.Exchange(ref _registration, group.AddReclaimer(this))?.Dispose();
@@ -116,7 +121,7 @@ internal sealed class CacheOwner : MemoryReclaimer
                 return;
             }
         }
-        while (group != Volatile.Read(ref _home));
+        while (group != Home);
 
         if (IsOver)
         {

@@ -98,8 +98,7 @@ public sealed partial class ChargedCache<TKey, TValue>
             return found;
         }
 
-        TValue made = factory(key);
-        return Offer(key, hash, made, Measure(key, made), replaces: false, out isKept);
+        return OfferMade(key, hash, factory(key), out isKept);
     }
 
     /// <summary>
@@ -138,7 +137,21 @@ public sealed partial class ChargedCache<TKey, TValue>
         CancellationToken cancellationToken)
     {
         TValue made = await factory(key, cancellationToken).ConfigureAwait(false);
-        return Offer(key, hash, made, Measure(key, made), replaces: false, out _);
+        return OfferMade(key, hash, made, out _);
+    }
+
+    // When it cannot be measured the caller gets nothing in hand, and could not dispose of it.
+    private TValue OfferMade(TKey key, int hash, TValue made, out bool isKept)
+    {
+        try
+        {
+            return Offer(key, hash, made, Measure(key, made), replaces: false, out isKept);
+        }
+        catch
+        {
+            Discard(made);
+            throw;
+        }
     }
 
     private long Measure(TKey key, TValue value)
@@ -156,7 +169,7 @@ public sealed partial class ChargedCache<TKey, TValue>
     // Answers what the key stands for now: the value offered, unless another came first and is not to be replaced.
     private TValue Offer(TKey key, int hash, TValue value, long bytes, bool replaces, out bool isKept)
     {
-        _owner.FollowMember();
+        MemoryGroup home = _owner.FollowMember();
         var node = new CacheNode<TKey, TValue>(key, value, bytes, hash);
         long paid = 0;
         bool isRefused = false;
@@ -172,7 +185,7 @@ public sealed partial class ChargedCache<TKey, TValue>
                     return first.Value;
                 }
 
-                switch (Place(node, seen, ref paid, isRefused, out long missing))
+                switch (Place(node, seen, home, ref paid, isRefused, out long missing))
                 {
                     case Placing.Done:
                         isKept = true;
@@ -216,6 +229,7 @@ public sealed partial class ChargedCache<TKey, TValue>
     private Placing Place(
         CacheNode<TKey, TValue> node,
         in EntryTable<TKey, TValue>.Sighting seen,
+        MemoryGroup home,
         ref long paid,
         bool isRefused,
         out long missing)
@@ -225,7 +239,9 @@ public sealed partial class ChargedCache<TKey, TValue>
         missing = 0;
         lock (_gate)
         {
-            if (_owner.HasEnded)
+            // Emptied for good, or because its member has moved: what was paid meanwhile may be charged to the group
+            // that was left, and could not be given back to it from here.
+            if (_owner.HasEnded || _owner.Home != home)
             {
                 return Placing.Hopeless;
             }

@@ -185,11 +185,29 @@ public sealed partial class ChargedCache<TKey, TValue> : IDisposable
     private bool Drop(TKey key, Leaving why)
     {
         ThrowIfNull(key);
-        if (_table.Find(key, _table.HashOf(key)) is not { } node)
+        int hash = _table.HashOf(key);
+
+        // What was found may have left since, and another may stand for the key: who has been there all the time is
+        // not missed.
+        CacheNode<TKey, TValue>? node;
+        do
+        {
+            node = _table.Find(key, hash);
+        }
+        while (node is not null && !TryTakeOut(node, why));
+
+        if (node is null)
         {
             return false;
         }
 
+        Finish(node);
+        _owner.Lease.Shrink(node.Bytes);
+        return true;
+    }
+
+    private bool TryTakeOut(CacheNode<TKey, TValue> node, Leaving why)
+    {
         lock (_gate)
         {
             if (node.Place == CachePlace.Gone)
@@ -200,11 +218,8 @@ public sealed partial class ChargedCache<TKey, TValue> : IDisposable
             _fifo.Remove(node);
             _table.Remove(node);
             _left[(int)why]++;
+            return true;
         }
-
-        Finish(node);
-        _owner.Lease.Shrink(node.Bytes);
-        return true;
     }
 
     private void Empty(Leaving why)

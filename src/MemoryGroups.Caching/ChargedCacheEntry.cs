@@ -76,7 +76,7 @@ internal sealed class ChargedCacheEntry(ChargedMemoryCache cache, ICacheEntry in
 
         // Without a size the entry inside refuses, in its own words.
         long bytes = inner.Size ?? 0;
-        if (!cache.TryArrive(bytes))
+        if (!cache.TryArrive(bytes, out MemoryGroup home))
         {
             inner.Dispose();
             cache.Drop(Key);
@@ -93,7 +93,7 @@ internal sealed class ChargedCacheEntry(ChargedMemoryCache cache, ICacheEntry in
         }
         finally
         {
-            cache.HasArrived(bytes);
+            cache.HasArrived(bytes, home);
         }
     }
 }

@@ -106,10 +106,10 @@ public sealed class ChargedMemoryCache : IMemoryCache
     }
 
     // Called by an entry that is complete. False when it is not to be kept; then nothing was charged.
-    internal bool TryArrive(long bytes)
+    internal bool TryArrive(long bytes, out MemoryGroup home)
     {
-        _owner.FollowMember();
-        if (IsOver || !TryPay(bytes))
+        home = _owner.FollowMember();
+        if (IsOver || bytes > MemoryMember.MaxChargeBytes || !TryPay(bytes))
         {
             return false;
         }
@@ -123,7 +123,7 @@ public sealed class ChargedMemoryCache : IMemoryCache
         return true;
     }
 
-    internal void HasArrived(long bytes)
+    internal void HasArrived(long bytes, MemoryGroup home)
     {
         lock (_gate)
         {
@@ -131,9 +131,9 @@ public sealed class ChargedMemoryCache : IMemoryCache
         }
 
         Settle();
-        if (IsOver)
+        if (IsOver || _owner.Home != home)
         {
-            // It was emptied before this entry was in it.
+            // It was emptied before this entry was in it: for good, or for another group than the one that was charged.
             Empty();
         }
     }

@@ -103,7 +103,18 @@ internal sealed class EntryTable<TKey, TValue>(IEqualityComparer<TKey>? comparer
     private void Resize(int buckets)
     {
         Table old = _table;
-        var fresh = new Table(Math.Max(SmallestTable, buckets), !old.UseOther);
+        Table fresh;
+        try
+        {
+            fresh = new Table(Math.Max(SmallestTable, buckets), !old.UseOther);
+        }
+        catch (OutOfMemoryException)
+        {
+            // It stays as it is. Thrown from here, it would leave an entry in the table that is in no queue, or the
+            // other way round.
+            return;
+        }
+
         foreach (CacheNode<TKey, TValue>? first in old.Buckets)
         {
             for (CacheNode<TKey, TValue>? node = first; node is not null; node = node.Next(old.UseOther))

@@ -5,7 +5,8 @@
 // which now and then promotes one too early.
 //
 // A chained hash table over one array whose slots are also linked by age. Must stay true: every hash code is in it
-// once; its memory follows the number of ghosts, down as well as up, because each cached entry is charged for one.
+// once; its memory follows the number of ghosts, down as well as up, because each cached entry is charged for one. It
+// never fails: where there is no memory for a larger array a ghost is not remembered, and a smaller one can wait.
 // Under the cache's gate.
 using System.Numerics;
 
@@ -44,12 +45,11 @@ internal sealed class GhostQueue
     internal void Add(int hash, int most)
     {
         TryRemove(hash);
-        if (Count == _slots.Length)
+        if (Count < _slots.Length || TryRebuild(Math.Max(SmallestTable, 2 * Count)))
         {
-            Rebuild(Math.Max(SmallestTable, 2 * Count));
+            Append(hash);
         }
 
-        Append(hash);
         TrimTo(most);
     }
 
@@ -62,7 +62,7 @@ internal sealed class GhostQueue
 
         if (_slots.Length > SmallestTable && Count < _slots.Length / 4)
         {
-            Rebuild(Math.Max(SmallestTable, 2 * Count));
+            TryRebuild(Math.Max(SmallestTable, 2 * Count));
         }
     }
 
@@ -114,19 +114,30 @@ internal sealed class GhostQueue
         Count--;
     }
 
-    // In the order of their age, without gaps.
-    private void Rebuild(int capacity)
+    // In the order of their age, without gaps. False when there is no memory for it: nothing has changed then.
+    private bool TryRebuild(int capacity)
     {
         Slot[] old = _slots;
         int from = _oldest;
-        _slots = new Slot[capacity];
-        _buckets = new int[BitOperations.RoundUpToPowerOf2((uint)capacity)];
+        try
+        {
+            var slots = new Slot[capacity];
+            _buckets = new int[BitOperations.RoundUpToPowerOf2((uint)capacity)];
+            _slots = slots;
+        }
+        catch (OutOfMemoryException)
+        {
+            return false;
+        }
+
         Array.Fill(_buckets, None);
         (_used, _free, _oldest, _newest, Count) = (0, None, None, None, 0);
         for (; from != None; from = old[from].Newer)
         {
             Append(old[from].Hash);
         }
+
+        return true;
     }
 
     // Hash codes of numbers are the numbers: multiplied, so that neighbours and multiples spread (Fibonacci hashing).

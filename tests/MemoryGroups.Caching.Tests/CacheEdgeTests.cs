@@ -91,6 +91,66 @@ public sealed class CacheEdgeTests
         Assert.True(cache.Remove("b") && cache.TryGet("a", out _) && cache.TryGet("c", out _));
     }
 
+    // Replaced between the lookup and the gate: the comparer runs in between.
+    [Fact]
+    public void Key_that_is_replaced_while_it_is_removed_is_removed_all_the_same()
+    {
+        using var scene = new CacheScene();
+        var comparer = new OneHash();
+        using var cache = new ChargedCache<string, string>(
+            scene.Member, new ChargedCacheOptions<string, string> { SizeOf = static (_, _) => 1, Comparer = comparer });
+        Assert.True(cache.Set("a", "old"));
+        comparer.Before(1, () => Assert.True(cache.Set("a", "new")));
+
+        Assert.True(cache.Remove("a"));
+
+        Assert.False(cache.TryGet("a", out _));
+        Assert.Equal((0, 0, 1, 1), (cache.Count, cache.Bytes, cache.Statistics.Replaced, cache.Statistics.Removed));
+        Assert.False(cache.Remove("a"));
+    }
+
+    // Paid for, not in yet: then the member moves, and the cache begins anew.
+    [Fact]
+    public void Entry_on_its_way_in_when_the_member_moves_is_not_charged_to_the_group_that_was_left()
+    {
+        using var scene = new CacheScene();
+        var comparer = new OneHash();
+        using var cache = new ChargedCache<string, string>(
+            scene.Member, new ChargedCacheOptions<string, string> { SizeOf = static (_, _) => 1, Comparer = comparer });
+        MemoryGroup next = scene.Root.CreateGroup("next", new MemoryGroupOptions { BatchBytes = 1 });
+        Assert.True(cache.Set("there", "before"));
+        comparer.Before(2, () => Assert.True(scene.Member.MoveTo(next) && cache.Set("there", "after")));
+
+        cache.Set("a", "on its way");
+
+        Assert.Equal("after", cache.GetOrAdd("there", static _ => "none"));
+        Assert.Equal((0, cache.Bytes), (scene.Group.Usage, next.Usage));
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Made_value_that_cannot_be_measured_is_disposed_with_the_others_or_not_at_all(bool disposes)
+    {
+        using var scene = new CacheScene();
+        using var cache = new ChargedCache<int, Value>(
+            scene.Member, new ChargedCacheOptions<int, Value>
+            {
+                SizeOf = static (_, _) => throw new FormatException(),
+                DisposesValues = disposes,
+            });
+        Value one = new();
+        Value other = new();
+        Value kept = new();
+
+        Assert.Throws<FormatException>(() => cache.GetOrAdd(1, _ => one));
+        await Assert.ThrowsAsync<FormatException>(
+            async () => await cache.GetOrAddAsync(1, (_, _) => ValueTask.FromResult(other)));
+        Assert.Throws<FormatException>(() => cache.Set(1, kept));
+
+        Assert.Equal((disposes, disposes, false), (one.IsDisposed, other.IsDisposed, kept.IsDisposed));
+    }
+
     [Fact]
     public void Hit_rate_of_no_request_is_none()
     {
@@ -153,9 +213,30 @@ public sealed class CacheEdgeTests
         CacheScene scene, int cost = 0, long maxBytes = MemoryMember.MaxChargeBytes) =>
         new(scene.Member, new ChargedCacheOptions<int, string> { MaxBytes = maxBytes, ReclaimCost = cost });
 
+    private sealed class Value : IDisposable
+    {
+        internal bool IsDisposed { get; private set; }
+
+        public void Dispose() => IsDisposed = true;
+    }
+
     private sealed class OneHash : IEqualityComparer<string>
     {
-        public bool Equals(string? x, string? y) => string.Equals(x, y, StringComparison.Ordinal);
+        private Action? _action;
+        private int _left;
+
+        // Runs an action before the nth comparison from now on.
+        internal void Before(int nth, Action action) => (_left, _action) = (nth, action);
+
+        public bool Equals(string? x, string? y)
+        {
+            if (_left > 0 && --_left == 0)
+            {
+                _action!();
+            }
+
+            return string.Equals(x, y, StringComparison.Ordinal);
+        }
 
         public int GetHashCode(string obj) => 1;
     }

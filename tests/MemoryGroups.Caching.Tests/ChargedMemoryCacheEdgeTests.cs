@@ -123,6 +123,43 @@ public sealed class ChargedMemoryCacheEdgeTests
         Assert.Equal((100 * costOfFirst, 100 * costOfSecond), (first.Bytes, second.Bytes));
     }
 
+    [Theory]
+    [InlineData(long.MaxValue)]
+    [InlineData(1 << 20)]
+    public void Entry_larger_than_any_charge_can_be_is_just_not_kept(long high)
+    {
+        using var scene = new CacheScene(high: high);
+        using ChargedMemoryCache cache = NewCache(scene);
+        Set(cache, "a", 100);
+
+        Set(cache, "a", long.MaxValue);
+        Set(cache, "b", MemoryMember.MaxChargeBytes + 1);
+
+        Assert.False(cache.TryGetValue("a", out _) || cache.TryGetValue("b", out _));
+        Assert.Equal((0, 0), (cache.Bytes, scene.Group.Usage));
+    }
+
+    // The clock is read when the entry has been paid for and is not in the cache yet.
+    [Fact]
+    public void Entry_on_its_way_in_when_the_member_moves_is_not_charged_to_the_group_that_was_left()
+    {
+        using var scene = new CacheScene();
+        var clock = new HookedClock();
+        using ChargedMemoryCache cache = NewMemoryCache(clock: clock).ChargeTo(scene.Member);
+        MemoryGroup next = scene.Root.CreateGroup("next", new MemoryGroupOptions { BatchBytes = 1 });
+        clock.OnRead = () =>
+        {
+            Assert.Equal(1000, scene.Group.Usage);
+            Assert.True(scene.Member.MoveTo(next));
+            Set(cache, "b", 100);
+        };
+
+        Set(cache, "a", 1000);
+
+        Assert.Null(clock.OnRead);
+        Assert.Equal((0, cache.Bytes), (scene.Group.Usage, next.Usage));
+    }
+
     private sealed class HookedClock : ISystemClock
     {
         internal Action? OnRead { get; set; }
