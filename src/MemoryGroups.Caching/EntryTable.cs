@@ -61,12 +61,14 @@ internal sealed class EntryTable<TKey, TValue>(IEqualityComparer<TKey>? comparer
 
     internal void Add(CacheNode<TKey, TValue> node)
     {
-        // Half full at most: a miss then seldom has to look at an entry.
-        if (++_count.Value > _table.Buckets.Length / 2)
+        // Half full at most: a miss then seldom has to look at an entry. First, because there may be no memory for it:
+        // then nothing has changed.
+        if (_count.Value >= _table.Buckets.Length / 2)
         {
             Resize(2 * _table.Buckets.Length);
         }
 
+        _count.Value++;
         ref CacheNode<TKey, TValue>? bucket = ref _table.BucketOf(node.Hash);
         node.Next(_table.UseOther) = bucket;
         Volatile.Write(ref bucket, node);
@@ -83,7 +85,7 @@ internal sealed class EntryTable<TKey, TValue>(IEqualityComparer<TKey>? comparer
         Volatile.Write(ref link, node.Next(_table.UseOther));
         if (--_count.Value < _table.Buckets.Length / 16 && _table.Buckets.Length > SmallestTable)
         {
-            Resize(_table.Buckets.Length / 4);
+            TryShrink();
         }
     }
 
@@ -100,21 +102,23 @@ internal sealed class EntryTable<TKey, TValue>(IEqualityComparer<TKey>? comparer
     private bool AreEqual(TKey a, TKey b) =>
         _comparer is null ? EqualityComparer<TKey>.Default.Equals(a, b) : _comparer.Equals(a, b);
 
-    private void Resize(int buckets)
+    // Thrown from here, in the middle of an eviction, it would leave entries in the table that are in no queue.
+    private void TryShrink()
     {
-        Table old = _table;
-        Table fresh;
         try
         {
-            fresh = new Table(Math.Max(SmallestTable, buckets), !old.UseOther);
+            Resize(_table.Buckets.Length / 4);
         }
         catch (OutOfMemoryException)
         {
-            // It stays as it is. Thrown from here, it would leave an entry in the table that is in no queue, or the
-            // other way round.
-            return;
+            // It stays larger than it need be; the next one that leaves tries again.
         }
+    }
 
+    private void Resize(int buckets)
+    {
+        Table old = _table;
+        var fresh = new Table(Math.Max(SmallestTable, buckets), !old.UseOther);
         foreach (CacheNode<TKey, TValue>? first in old.Buckets)
         {
             for (CacheNode<TKey, TValue>? node = first; node is not null; node = node.Next(old.UseOther))

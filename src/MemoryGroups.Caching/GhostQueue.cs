@@ -17,12 +17,16 @@ internal sealed class GhostQueue
     private const int None = -1;
     private const int SmallestTable = 16;
 
+    // So many sizes are left as they are after one for which there was no memory: asking costs a collection.
+    private const int SparedRebuilds = 1000;
+
     private int[] _buckets = [];
     private Slot[] _slots = [];
     private int _used;
     private int _free = None;
     private int _oldest = None;
     private int _newest = None;
+    private int _spared;
 
     internal int Count { get; private set; }
 
@@ -117,6 +121,12 @@ internal sealed class GhostQueue
     // In the order of their age, without gaps. False when there is no memory for it: nothing has changed then.
     private bool TryRebuild(int capacity)
     {
+        if (_spared > 0)
+        {
+            _spared--;
+            return false;
+        }
+
         Slot[] old = _slots;
         int from = _oldest;
         try
@@ -127,6 +137,7 @@ internal sealed class GhostQueue
         }
         catch (OutOfMemoryException)
         {
+            _spared = SparedRebuilds;
             return false;
         }
 
