@@ -51,7 +51,7 @@ public sealed class UnattributedTests
         _process.Measured = 400;
         using World world = _process.NewWorld();
         _process.Measured = 600;
-        _process.OnRead = static () => throw new OutOfMemoryException();
+        _process.OnRead = static () => throw new InsufficientMemoryException();
         world.Advance(Period);
         Assert.Equal((400, 1), (world.Root.Unattributed.CountedBytes, world.Root.Unattributed.Failures));
 
