@@ -40,10 +40,10 @@ public sealed class BufferMemoryTests
         MemoryBuffer[] second = Many(member, 8);
 
         Array.ForEach(second, static buffer => buffer.Dispose());
-        Assert.NotEqual(second[0].Block.Slab!.Address, Peek());
+        Assert.False(StoredSlabs.Contain(second[0].Block.Slab!.Address));
         Array.ForEach(first, static buffer => buffer.Dispose());
 
-        Assert.Equal(first[0].Block.Slab!.Address, Peek());
+        Assert.True(StoredSlabs.Contain(first[0].Block.Slab!.Address));
         Assert.Equal(0, ResidentPages.BytesOf(first[7]));
         Assert.True(ResidentPages.BytesOf(second[7]) >= Block);
         Assert.Same(second[0].Block.Slab, member.Allocate(Block).Block.Slab);
@@ -81,11 +81,11 @@ public sealed class BufferMemoryTests
         small[0] = large[0] = 1;
         buffers[0].Dispose();
         buffers[1].Dispose();
-        Assert.NotEqual(slab, Peek());
+        Assert.False(StoredSlabs.Contain(slab));
         Assert.True(ResidentPages.BytesOf(buffers[0]) > 0 && ResidentPages.BytesOf(buffers[1]) > 0);
         buffers[2].Dispose();
 
-        Assert.Equal(slab, Peek());
+        Assert.True(StoredSlabs.Contain(slab));
         Assert.Equal((0, 0), (ResidentPages.BytesOf(buffers[0]), ResidentPages.BytesOf(buffers[1])));
     }
 
@@ -97,11 +97,11 @@ public sealed class BufferMemoryTests
         MemoryBuffer buffer = member.Allocate(Block);
         nint slab = buffer.Block.Slab!.Address;
         buffer.Dispose();
-        Assert.NotEqual(slab, Peek());
+        Assert.False(StoredSlabs.Contain(slab));
 
         member.Dispose();
 
-        Assert.Equal(slab, Peek());
+        Assert.True(StoredSlabs.Contain(slab));
     }
 
     [Fact]
@@ -259,13 +259,5 @@ public sealed class BufferMemoryTests
 
         Assert.True(member.Space.TryBeginReap());
         OomReaper.Take(world.Root, member.Space);
-    }
-
-    // The slab that the store would give next.
-    private static nint Peek()
-    {
-        nint slab = SlabStore.Take();
-        SlabStore.Return(slab);
-        return slab;
     }
 }

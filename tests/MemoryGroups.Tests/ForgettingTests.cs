@@ -2,10 +2,13 @@
 //
 // A thousand of each kind are made and ended one after the other; a handful may be alive at the end (in a pool, or in
 // what a thread remembers), never a number that grows with those that were made.
+//
+// In one collection with everything else that has buffers: the store of slabs belongs to the process.
 using System.Runtime.CompilerServices;
 
 namespace MemoryGroups.Tests;
 
+[Collection("buffers")]
 public sealed class ForgettingTests
 {
     private const int Made = 1000;
