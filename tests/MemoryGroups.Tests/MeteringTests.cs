@@ -11,6 +11,10 @@ public sealed class MeteringTests
     // With its header exactly so many bytes on the heap.
     private const int Piece = 16 * 1024;
 
+    // The process's total counts what threads have taken ahead, 8 KiB each, and takes off again what a thread has left
+    // when it ends or a collection comes: so it falls now and then, by that much for each thread of other tests.
+    private const long Noise = 100 * Piece;
+
     [Fact]
     public async Task Mixed_workload_is_metered_within_five_percent()
     {
@@ -162,24 +166,25 @@ public sealed class MeteringTests
 
         using (member.Enter())
         {
-            OnThread(flows: false, static () => Allocate(200));
+            OnThread(flows: false, static () => Allocate(2000));
         }
 
         AssertPieces(0, member);
 
-        // Other tests allocate as well.
-        Assert.True(world.Root.UnmeteredBytes - before >= 199L * Piece);
+        // Other tests allocate as well, and give back (see Noise).
+        Assert.True(world.Root.UnmeteredBytes - before >= (2000L * Piece) - Noise);
     }
 
     [Fact]
     public void What_was_allocated_before_the_root_was_made_is_none_of_its_unmetered_bytes()
     {
+        Allocate(2000);
         long before = GC.GetTotalAllocatedBytes();
         using var world = new World();
 
         long unmetered = world.Root.UnmeteredBytes;
 
-        Assert.InRange(unmetered, 0, GC.GetTotalAllocatedBytes() - before);
+        Assert.InRange(unmetered, 0, GC.GetTotalAllocatedBytes() - before + Noise);
     }
 
     // Whoever reads is in the first one's scope, whose budget trips by that, and then the second one exits.
