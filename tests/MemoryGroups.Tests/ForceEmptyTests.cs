@@ -164,14 +164,9 @@ public sealed class ForceEmptyTests
         MemoryGroup parent = world.Root.CreateGroup("parent", new MemoryGroupOptions { Max = Stocked.AmpleLimit });
         MemoryMember mover = parent.CreateMember("mover");
 
-        List<WeakReference> dead = [.. Enumerable.Range(0, 30).Select(_ => UseAndClose(world, parent, mover))];
-        for (int tries = 0; tries < 20 && dead.Exists(static one => one.IsAlive); tries++)
-        {
-            GC.Collect();
-            GC.WaitForPendingFinalizers();
-        }
+        WeakReference[][] dead = [.. Enumerable.Range(0, 30).Select(_ => new[] { UseAndClose(world, parent, mover) })];
 
-        Assert.Equal(0, dead.Count(static one => one.IsAlive));
+        Assert.Equal([0], Survivors.Count(dead, most: 0, Keeping.Deadline));
         Assert.Empty(parent.Children);
         Assert.False(mover.IsExited);
     }
