@@ -20,7 +20,9 @@ internal sealed class DuckDb : IDisposable
     internal DuckDb(long capacity = long.MaxValue)
     {
         if (!DuckDbLibrary.IsAvailable) Assert.Skip(DuckDbLibrary.Problem);
-        Root = new MemoryRoot(new MemoryRootOptions { CapacityBytes = capacity });
+
+        // A busy machine makes reclaimers late; given up is another matter than what is tested here.
+        Root = new MemoryRoot(new MemoryRootOptions { CapacityBytes = capacity, ReclaimDeadline = Deadline });
     }
 
     internal MemoryRoot Root { get; }

@@ -15,7 +15,8 @@ internal sealed class TestDatabase : IDisposable
 
     internal TestDatabase(long capacity = long.MaxValue)
     {
-        Root = new MemoryRoot(new MemoryRootOptions { CapacityBytes = capacity });
+        // A busy machine makes reclaimers late; given up is another matter than what is tested here.
+        Root = new MemoryRoot(new MemoryRootOptions { CapacityBytes = capacity, ReclaimDeadline = Deadline });
     }
 
     internal static CancellationToken Abort => TestContext.Current.CancellationToken;
@@ -53,6 +54,11 @@ internal sealed class TestDatabase : IDisposable
     public void Dispose()
     {
         _sessions.ForEach(session => session.Dispose());
+
+        // One that was killed is closed by whoever killed it, perhaps just now.
+        Assert.True(
+            SpinWait.SpinUntil(() => _sessions.TrueForAll(static one => one.Account.Member.IsExited), Deadline),
+            "a session was not closed");
         foreach (MemoryGroup group in Root.Children)
         {
             group.Dispose();
