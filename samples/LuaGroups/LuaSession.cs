@@ -128,6 +128,8 @@ public sealed class LuaSession : IDisposable
         }
         catch (LuaException error) when (error.IsOutOfMemory)
         {
+            // Who is killed gets no memory from that moment on, and the session may hear of it later than the script.
+            ThrowIfClosed(error);
             throw Refusal(error);
         }
         catch (OperationCanceledException stopped)
@@ -154,7 +156,7 @@ public sealed class LuaSession : IDisposable
 
     private void ThrowIfClosed(Exception? inner = null)
     {
-        // A wait for memory may hear of the kill before the session does.
+        // A wait for memory, or a refusal, may hear of the kill before the session does.
         if (_member.IsKilled)
         {
             var killed = OomKilledException.For(_member);

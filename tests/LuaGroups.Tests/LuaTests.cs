@@ -153,6 +153,26 @@ public sealed class LuaTests : IDisposable
     }
 
     [Fact]
+    public async Task Script_that_gets_no_memory_because_of_a_kill_was_killed_although_its_session_has_not_heard_of_it()
+    {
+        MemoryGroup group = Group("tenant");
+        using LuaSession session = LuaSession.Open(group, "state");
+        MemoryMember member = Assert.Single(group.Members);
+        using var ended = new ManualResetEventSlim();
+
+        // Registered later than the session's own, so told earlier.
+        member.Killed.Register(() => ended.Wait(Deadline));
+        Task<object?[]> running = session.RunAsync("while true do local s = string.rep('x', 1 << 20) end");
+
+        member.Kill("a test");
+        Exception? error = await Record.ExceptionAsync(() => running.WaitAsync(Deadline, TimeProvider.System, Abort));
+        ended.Set();
+
+        Assert.IsType<LuaException>(Assert.IsType<OomKilledException>(error).InnerException);
+        Assert.True(SpinWait.SpinUntil(() => group.Members.Count == 0, Deadline));
+    }
+
+    [Fact]
     public async Task Cancellation_ends_the_script_and_the_state_goes_on()
     {
         using LuaSession session = LuaSession.Open(Group("tenant"), "state");
