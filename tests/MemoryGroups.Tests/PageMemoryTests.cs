@@ -87,7 +87,7 @@ public sealed class PageMemoryTests
 
         // On top may lie what finalizers brought back meanwhile.
         var taken = new Stack<nint>([SlabStore.Take()]);
-        while (!slabs.Contains(taken.Peek()))
+        while (!slabs.Contains(taken.Peek()) && taken.Count < slabs.Length)
         {
             taken.Push(SlabStore.Take());
         }
