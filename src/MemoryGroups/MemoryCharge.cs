@@ -3,9 +3,8 @@
 // A class, because a copied struct would uncharge twice. It remembers the books it was charged to, so its bytes go back
 // to the recorded owner, whatever thread disposes it and whatever has become of the member (a member that exited has
 // returned them already; then nothing happens). Each byte is returned once: the state is one long. Disposed it is so
-// negative that a grower's add stays negative; the grower takes it back and returns what it had charged. What the lease
-// grows by after its member has moved is charged to the new group, by a lease of its own that this one carries and that
-// ends with it.
+// negative that a grower's add stays negative; the grower takes it back and returns what it had charged.
+// What it grows by after its member has moved is in MemoryCharge.Later.
 //
 // Growing and shrinking once is four atomics, two for the lease and two for the member's stock, and cannot be fewer: a
 // lease that kept bytes for its next growth would hide them from a drain.
@@ -19,13 +18,13 @@ namespace MemoryGroups;
 /// same time keeps the books exact. Disposing twice is harmless; nothing here throws because the member was killed or
 /// has exited, except growing.
 /// </remarks>
-public sealed class MemoryCharge : IDisposable
+public sealed partial class MemoryCharge : IDisposable
 {
     private const long Disposed = long.MinValue;
 
     private readonly MemberBooks _books;
     private long _bytes;
-    private MemoryCharge? _later;
+    private MemoryCharge[]? _later;
 
     internal MemoryCharge(MemberBooks books, long bytes)
     {
@@ -37,7 +36,7 @@ public sealed class MemoryCharge : IDisposable
     public MemoryMember Member => _books.Member;
 
     /// <summary>How much is charged, in bytes; 0 after it was disposed.</summary>
-    public long Bytes => Math.Max(0, Volatile.Read(ref _bytes)) + (Volatile.Read(ref _later)?.Bytes ?? 0);
+    public long Bytes => Math.Max(0, Volatile.Read(ref _bytes)) + LaterBytes;
 
     /// <summary>Charges more if it fits now.</summary>
     /// <param name="bytes">How much more, 0 to <see cref="MemoryMember.MaxChargeBytes"/>.</param>
@@ -97,7 +96,7 @@ public sealed class MemoryCharge : IDisposable
         Return(part);
         if (part < bytes)
         {
-            Volatile.Read(ref _later)?.Shrink(bytes - part);
+            ShrinkLater(bytes - part);
         }
     }
 
@@ -143,71 +142,21 @@ public sealed class MemoryCharge : IDisposable
         if (TakeAll() is >= 0 and var bytes)
         {
             Return(bytes);
-            Volatile.Read(ref _later)?.Dispose();
+            DisposeLater();
         }
     }
 
     // Shrinks by bytes that were idle: they do not become stock.
     internal void ShrinkToGroup(long bytes)
     {
-        long part = Take(bytes);
-        if (part > 0)
+        long part = TakeToGroup(bytes);
+        foreach (MemoryCharge later in Later)
         {
-            _books.UnchargeToGroup(part);
-        }
-
-        if (part < bytes)
-        {
-            Volatile.Read(ref _later)?.ShrinkToGroup(bytes - part);
+            part += later.TakeToGroup(bytes - part);
         }
     }
 
     internal bool IsDisposed => Volatile.Read(ref _bytes) < 0;
-
-    private MemoryCharge? TrySplit(long bytes)
-    {
-        long part = Take(bytes);
-        var split = new MemoryCharge(_books, part);
-        if (part == bytes)
-        {
-            return split;
-        }
-
-        split._later = Volatile.Read(ref _later)?.TrySplit(bytes - part);
-        if (split._later is null)
-        {
-            Keep(_books, part);
-            return null;
-        }
-
-        return split;
-    }
-
-    private bool IsChargedTo(MemoryGroup group) => Volatile.Read(ref _later) is { Bytes: > 0 } later
-        ? (Volatile.Read(ref _bytes) == 0 || _books.Group == group) && later.IsChargedTo(group)
-        : _books.Group == group;
-
-    private MemoryCharge? TryTransfer(MemberBooks to)
-    {
-        long bytes = TakeAll();
-        MemoryCharge? later = Volatile.Read(ref _later);
-        if (bytes < 0)
-        {
-            return null;
-        }
-
-        // Without bytes of its own it may be of another group than the later one.
-        bool onlyLater = bytes == 0 && later is not null;
-        if (onlyLater || _books.TryMoveTo(to, bytes))
-        {
-            MemoryCharge? moved = later?.TryTransfer(to);
-            return onlyLater ? moved : new MemoryCharge(to, bytes) { _later = moved };
-        }
-
-        Return(bytes);
-        later?.Dispose();
-        return null;
-    }
 
     // Adds freshly charged bytes; when the lease was disposed meanwhile they go back.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -218,35 +167,25 @@ public sealed class MemoryCharge : IDisposable
             return KeepLater(books, bytes);
         }
 
-        return Interlocked.Add(ref _bytes, bytes) >= 0 || GiveUp(bytes);
+        return TryAdd(bytes) || GiveUp(bytes);
     }
 
     private bool GiveUp(long bytes)
     {
-        Interlocked.Add(ref _bytes, -bytes);
         Return(bytes);
         return false;
     }
 
-    // Charged after the member moved. Whoever disposes this lease looks for the later one after it has written that,
-    // and we look whether it is written after the later one can be seen.
-    private bool KeepLater(MemberBooks books, long bytes)
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private bool TryAdd(long bytes)
     {
-        MemoryCharge? later = Volatile.Read(ref _later);
-        if (later is null)
+        if (Interlocked.Add(ref _bytes, bytes) >= 0)
         {
-            var fresh = new MemoryCharge(books, 0);
-            later = Interlocked.CompareExchange(ref _later, fresh, null) ?? fresh;
+            return true;
         }
 
-        bool kept = later.Keep(books, bytes);
-        if (IsDisposed)
-        {
-            later.Dispose();
-            return false;
-        }
-
-        return kept;
+        Interlocked.Add(ref _bytes, -bytes);
+        return false;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -284,6 +223,17 @@ public sealed class MemoryCharge : IDisposable
         }
 
         return -1;
+    }
+
+    private long TakeToGroup(long bytes)
+    {
+        long part = Take(bytes);
+        if (part > 0)
+        {
+            _books.UnchargeToGroup(part);
+        }
+
+        return part;
     }
 
     private void Return(long bytes)

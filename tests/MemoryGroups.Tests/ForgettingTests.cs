@@ -117,6 +117,16 @@ public sealed class ForgettingTests
             member.MoveTo(scene.Group);
             return Ended(member, member.Books);
         },
+        ["group where a lease was before its member moved on"] = static scene =>
+        {
+            MemoryGroup group = scene.Other.CreateGroup("tenant");
+            scene.Lease.Member.MoveTo(group);
+            Assert.True(scene.Lease.TryGrow(100));
+            scene.Lease.Shrink(100);
+            MemberBooks books = scene.Lease.Member.Books;
+            scene.Lease.Member.MoveTo(scene.Group);
+            return Ended(group, books);
+        },
         ["member that was metered and frozen"] = static scene =>
         {
             MemoryMember member = scene.Group.CreateMember("query");
@@ -332,6 +342,7 @@ public sealed class ForgettingTests
         internal MemoryGroup High { get; }
         internal MemoryMember Hog { get; }
         internal MemoryMember Resident { get; }
+        internal MemoryCharge Lease { get; }
         internal MemorySignal Signal { get; } = new();
         internal CancellationTokenSource Callers { get; } = new();
 
@@ -344,6 +355,7 @@ public sealed class ForgettingTests
             High = World.Root.CreateGroup("high", new MemoryGroupOptions { High = 100_000 });
             Hog = FullGroup.Fill(World, Full);
             Resident = Group.CreateMember("resident");
+            Lease = Group.CreateMember("traveller").Lease(0);
         }
 
         public void Dispose()

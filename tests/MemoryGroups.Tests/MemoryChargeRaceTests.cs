@@ -108,6 +108,45 @@ public sealed class MemoryChargeRaceTests
         Assert.True(tenant.Usage == known, $"seed {seed}: {tenant.Usage} charged, the leases say {known}");
     }
 
+    // What the lease carries for one group is ended when it needs another; nobody is refused for that.
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    [Requirement("I5")]
+    public void Growth_and_shrinking_race_the_moves_of_the_member_and_are_never_refused(int seed)
+    {
+        using MemoryRoot root = RacingRoot.On(new VirtualTime());
+        MemoryGroup[] groups = [.. Enumerable.Range(0, 4).Select(i => root.CreateGroup($"g{i}"))];
+        MemoryMember member = groups[0].CreateMember("member");
+        MemoryCharge lease = member.Lease(0);
+        int refused = 0;
+        Parallel.For(0, 4, thread =>
+        {
+            var random = new Random((seed * 10) + thread);
+            for (int i = 0; i < 20_000; i++)
+            {
+                if (thread == 0)
+                {
+                    member.MoveTo(groups[random.Next(groups.Length)]);
+                }
+                else if (lease.TryGrow(7))
+                {
+                    lease.Shrink(7);
+                }
+                else
+                {
+                    Interlocked.Increment(ref refused);
+                }
+            }
+        });
+
+        Assert.Equal((0, 0, 0), (refused, lease.Bytes, root.BooksErrorCount));
+        Assert.True(lease.TryGrow(100));
+        Assert.Equal(100, member.Usage);
+        lease.Dispose();
+        Assert.Equal(0, member.Usage);
+    }
+
     private static MemoryCharge SplitIfEnough(MemoryCharge lease)
     {
         try

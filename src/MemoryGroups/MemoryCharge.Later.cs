@@ -1,0 +1,193 @@
+// What a lease grew by after its member had moved: charged to the new group, by a lease of its own for each of the
+// member's books, which this one carries and which ends with it.
+//
+// A carried lease that holds nothing is ended as soon as another one is needed: a lease that lives as long as its
+// member (that of its buffers, or of a pool) would else know every group that the member ever was in, and go through
+// all of them at each call. So as many are carried as there are groups in which it holds something, and one.
+//
+// Must stay true: a carried lease carries none itself; one that was ended held nothing, and who was about to add to it
+// finds that out and looks again; the list is replaced as a whole.
+namespace MemoryGroups;
+
+public sealed partial class MemoryCharge
+{
+    private ReadOnlySpan<MemoryCharge> Later => Volatile.Read(ref _later);
+
+    private long LaterBytes
+    {
+        get
+        {
+            long bytes = 0;
+            foreach (MemoryCharge later in Later)
+            {
+                bytes += later.Bytes;
+            }
+
+            return bytes;
+        }
+    }
+
+    private void DisposeLater()
+    {
+        foreach (MemoryCharge later in Later)
+        {
+            later.Dispose();
+        }
+    }
+
+    private void ShrinkLater(long bytes)
+    {
+        foreach (MemoryCharge later in Later)
+        {
+            long part = later.Take(bytes);
+            later.Return(part);
+            bytes -= part;
+        }
+    }
+
+    private MemoryCharge? TrySplit(long bytes)
+    {
+        long part = Take(bytes);
+        var split = new MemoryCharge(_books, part);
+        foreach (MemoryCharge later in Later)
+        {
+            long laterPart = later.Take(bytes - part);
+            if (laterPart > 0)
+            {
+                split._later = [.. split.Later, new MemoryCharge(later._books, laterPart)];
+            }
+
+            part += laterPart;
+        }
+
+        if (part == bytes)
+        {
+            return split;
+        }
+
+        // Back to where it was.
+        foreach (MemoryCharge taken in split.Later)
+        {
+            Keep(taken._books, taken._bytes);
+        }
+
+        Keep(_books, split._bytes);
+        return null;
+    }
+
+    // One without bytes may be of another group.
+    private bool IsChargedTo(MemoryGroup group)
+    {
+        bool holds = false;
+        foreach (MemoryCharge later in Later)
+        {
+            if (later.Bytes > 0)
+            {
+                holds = true;
+                if (later._books.Group != group)
+                {
+                    return false;
+                }
+            }
+        }
+
+        return _books.Group == group || (holds && Volatile.Read(ref _bytes) == 0);
+    }
+
+    private MemoryCharge? TryTransfer(MemberBooks to)
+    {
+        long bytes = TakeAll();
+        if (bytes < 0)
+        {
+            return null;
+        }
+
+        // Without bytes of its own it may be of another group than the later ones.
+        bool isWhole = (bytes == 0 && Later.Length > 0) || TryHandOver(bytes, to);
+        long moved = isWhole ? bytes : 0;
+        foreach (MemoryCharge later in Later)
+        {
+            bytes = later.TakeAll();
+            if (bytes > 0 && later.TryHandOver(bytes, to))
+            {
+                moved += bytes;
+            }
+            else
+            {
+                isWhole &= bytes <= 0;
+            }
+        }
+
+        if (isWhole)
+        {
+            return new MemoryCharge(to, moved);
+        }
+
+        // One of the two exited in the middle of it.
+        to.Uncharge(moved);
+        return null;
+    }
+
+    private bool TryHandOver(long bytes, MemberBooks to)
+    {
+        if (_books.TryMoveTo(to, bytes))
+        {
+            return true;
+        }
+
+        Return(bytes);
+        return false;
+    }
+
+    // Charged after the member moved. Whoever disposes this lease looks for the later ones after it has written that,
+    // and we look whether it is written after the later one can be seen.
+    private bool KeepLater(MemberBooks books, long bytes)
+    {
+        MemoryCharge later = LaterFor(books);
+        while (!later.TryAdd(bytes))
+        {
+            if (IsDisposed)
+            {
+                books.Uncharge(bytes);
+                return false;
+            }
+
+            // It held nothing, and somebody who needed another one ended it.
+            later = LaterFor(books);
+        }
+
+        if (IsDisposed)
+        {
+            later.Dispose();
+            return false;
+        }
+
+        return true;
+    }
+
+    // One that was ended for a list that lost is left out of the next.
+    private MemoryCharge LaterFor(MemberBooks books)
+    {
+        while (true)
+        {
+            MemoryCharge[]? all = Volatile.Read(ref _later);
+            foreach (MemoryCharge later in all ?? [])
+            {
+                if (later._books == books && !later.IsDisposed)
+                {
+                    return later;
+                }
+            }
+
+            var fresh = new MemoryCharge(books, 0);
+            MemoryCharge[] next = [.. (all ?? []).Where(static later => !later.TryEnd()), fresh];
+            if (Interlocked.CompareExchange(ref _later, next, all) == all)
+            {
+                return fresh;
+            }
+        }
+    }
+
+    // True when it holds nothing, and never will again.
+    private bool TryEnd() => Volatile.Read(ref _bytes) < 0 || Interlocked.CompareExchange(ref _bytes, Disposed, 0) == 0;
+}
