@@ -21,6 +21,8 @@ public sealed partial class MemoryMember : IDisposable, IRosterItem
     /// <summary>The largest charge, in bytes: 2^60.</summary>
     public const long MaxChargeBytes = 1L << 60;
 
+    internal const string JoinedVictim = "it joined a space that was killed";
+
     private TokenOnDemand _killToken;
     private TokenOnDemand _exitToken;
     private string? _killReason;
@@ -256,7 +258,7 @@ public sealed partial class MemoryMember : IDisposable, IRosterItem
         else if (Space.IsVictim || Space.IsUnstable)
         {
             // Reaped on request it is hidden as well, and nobody may live in it unseen by the killer.
-            ReceiveKill("it joined a space that was killed");
+            ReceiveKill(JoinedVictim);
         }
     }
 

@@ -46,6 +46,7 @@ internal static class RequestedReap
             Probe.At(root, ProbePoint.BeforeReap, space);
             if (space.TryBeginReap())
             {
+                KillLatecomers(space);
                 return await TakeAsync(request, member).ConfigureAwait(false);
             }
 
@@ -56,6 +57,18 @@ internal static class RequestedReap
 
             TimeSpan pause = request.TimeLeft < OomReaper.Between ? request.TimeLeft : OomReaper.Between;
             await request.NewWaiter(member.Group).SleepAsync(pause, cancel).ConfigureAwait(false);
+        }
+    }
+
+    // Who joined after we looked did not find the space unstable, and is found here; who joins from here on does.
+    private static void KillLatecomers(MemorySpace space)
+    {
+        foreach (MemoryMember member in space.Members())
+        {
+            if (!member.IsDying)
+            {
+                member.ReceiveKill(MemoryMember.JoinedVictim);
+            }
         }
     }
 

@@ -179,6 +179,25 @@ public sealed class RequestedReapTests
         Assert.True(world.Root.CreateMember("late", new MemoryMemberOptions { Space = member.Space }).IsKilled);
     }
 
+    // Between the look at who lives in it and the first memory that goes.
+    [Fact]
+    [Requirement("M22")]
+    public void Member_that_joins_a_space_in_the_moment_in_which_it_is_reaped_is_killed()
+    {
+        using var world = new World();
+        MemoryMember member = world.Root.CreateMember("member");
+        member.Kill("test");
+        MemoryMember? late = null;
+        world.Once(
+            ProbePoint.BeforeReap,
+            () => late = world.Root.CreateMember("late", new MemoryMemberOptions { Space = member.Space }));
+
+        Assert.Equal(ReapResult.Reaped, world.Await(member.ReapAsync()));
+
+        Assert.True(late!.IsKilled);
+        Assert.Throws<OomKilledException>(() => late.Allocate(10));
+    }
+
     // Who gave up hears so, whatever became of the memory.
     [Fact]
     public void Reap_that_is_cancelled_while_it_frees_is_cancelled_and_has_freed()
