@@ -74,7 +74,16 @@ public sealed partial class MemoryMember
         BufferArena arena = ArenaFor(bytes, options, out BufferPlan plan);
         if (!GrewNow(arena, plan.Given))
         {
-            arena.Charge.Grow(plan.Given, flags);
+            try
+            {
+                arena.Charge.Grow(plan.Given, flags);
+            }
+            catch (ObjectDisposedException)
+            {
+                // The lease ended with what was taken meanwhile: the user is told why that was.
+                arena.ThrowIfTaken();
+                throw;
+            }
         }
 
         return Rent(arena, bytes, plan, options);
@@ -99,7 +108,17 @@ public sealed partial class MemoryMember
         CancellationToken cancellationToken = default)
     {
         BufferArena arena = ArenaFor(bytes, options, out BufferPlan plan);
-        await arena.Charge.GrowAsync(plan.Given, flags, cancellationToken).ConfigureAwait(false);
+        try
+        {
+            await arena.Charge.GrowAsync(plan.Given, flags, cancellationToken).ConfigureAwait(false);
+        }
+        catch (ObjectDisposedException)
+        {
+            // As in Allocate.
+            arena.ThrowIfTaken();
+            throw;
+        }
+
         return Rent(arena, bytes, plan, options);
     }
 
@@ -174,8 +193,9 @@ public sealed partial class MemoryMember
         }
         catch (OomKilledException)
         {
-            // Whoever comes next is told the same.
+            // Whoever comes next is told the same; who came already, and was not given a buffer, has charged one.
             fresh.TryFree();
+            fresh.Charge.Dispose();
             throw;
         }
 

@@ -50,6 +50,35 @@ public sealed class MemoryBufferRaceTests
         Assert.Empty(faults.SelectMany(static fault => fault.Latest));
     }
 
+    // Of those who rent first at the same time one makes the arena, and finds out that nothing may be made any more.
+    [Fact]
+    public async Task First_buffers_of_a_member_whose_space_was_reaped_leave_no_charge()
+    {
+        for (int round = 0; round < 3000; round++)
+        {
+            using MemoryRoot root = RacingRoot.On(new VirtualTime());
+            MemoryMember member = root.CreateMember("query");
+            member.Kill("test");
+            Assert.Equal(ReapResult.Reaped, await member.ReapAsync());
+            using var start = new Barrier(4);
+            Task[] users = [.. Enumerable.Range(0, 4).Select(_ => Task.Run(() =>
+            {
+                start.SignalAndWait();
+                try
+                {
+                    member.Allocate(100).Dispose();
+                }
+                catch (OomKilledException)
+                {
+                }
+            }))];
+
+            await Task.WhenAll(users);
+
+            Assert.Equal((0, 0), (member.Usage, root.BooksErrorCount));
+        }
+    }
+
     private static int UseUntilTaken(MemoryMember member, Random random, Barrier start)
     {
         var live = new List<MemoryBuffer>();

@@ -88,6 +88,43 @@ public sealed class MemoryBufferReapTests
         theirs.Dispose();
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Buffer_that_is_refused_because_all_was_taken_while_it_was_charged_says_who_was_killed(bool waits)
+    {
+        using var world = new World();
+        MemoryGroup tenant = world.Root.CreateGroup("tenant", new MemoryGroupOptions { Max = 20_000 });
+        MemoryMember member = tenant.CreateMember("query");
+        MemoryMember other = tenant.CreateMember("other");
+        using MemoryBuffer buffer = member.Allocate(100);
+        Assert.True(other.TryCharge(15_000));
+        using IDisposable reclaimer = tenant.AddReclaimer(new ScriptedReclaimer("cache", _ =>
+        {
+            Reap();
+            return other.Free(15_000);
+        }));
+
+        if (waits)
+        {
+            world.Once(ProbePoint.BeforeSwap, Reap);
+            var error = Assert.Throws<OomKilledException>(() => world.Await(member.AllocateAsync(1000)));
+            Assert.Contains("root/tenant/query", error.Message, StringComparison.Ordinal);
+        }
+        else
+        {
+            Assert.Throws<OomKilledException>(() => member.Allocate(10_000));
+        }
+
+        Assert.Equal(0, member.Usage);
+
+        void Reap()
+        {
+            member.Kill("test");
+            Assert.Equal(ReapResult.Reaped, world.Await(member.ReapAsync()));
+        }
+    }
+
     // A hog with a large and many small buffers, killed for an asker that needs their room; it never exits.
     private static (MemoryMember Hog, Pending Asking, MemoryBuffer[] Buffers) Killed(World world)
     {
