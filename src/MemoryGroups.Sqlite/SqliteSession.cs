@@ -373,8 +373,11 @@ public sealed partial class SqliteSession : IDisposable
         _killed.Unregister();
         _exited.Unregister();
         Interrupt.Dispose();
+
+        // Never refused, and so charged to nobody's query: it takes back the transaction that is open, and a close that
+        // fails would leave the connection and all that it holds behind.
         SqliteAccount? outer = SqliteBlocks.Current;
-        SqliteBlocks.Current = Account;
+        SqliteBlocks.Current = null;
         try
         {
             _connection.Dispose();

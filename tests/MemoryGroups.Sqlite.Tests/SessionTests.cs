@@ -89,6 +89,54 @@ public sealed class SessionTests
         Assert.True(SqliteMemory.BytesInUse < before);
     }
 
+    // Its rollback needs memory, which the group does not have.
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Session_in_a_full_or_closed_group_is_closed_with_the_transaction_that_it_has_open(bool isClosed)
+    {
+        using var database = new TestDatabase();
+        await database.FillAsync(20_000);
+        MemoryGroup group = database.Group();
+        MemoryMember other = group.CreateMember("other");
+        SqliteSession session = database.Open(group);
+        Thread worker = await session.RunAsync(
+            "begin",
+            connection =>
+            {
+                connection.BeginTransaction();
+
+                // They live as long as the connection, and use up what it has set aside for small blocks.
+                for (int i = 0; i < 300; i++)
+                {
+                    SqliteCommand command = connection.CreateCommand();
+                    command.CommandText = $"UPDATE t SET text = 'x' WHERE id = {i}";
+                    command.ExecuteNonQuery();
+                }
+
+                return Thread.CurrentThread;
+            },
+            Abort);
+
+        if (isClosed)
+        {
+            group.Dispose();
+        }
+        else
+        {
+            group.Max = group.Usage;
+            while (other.TryCharge(16))
+            {
+            }
+
+            session.Dispose();
+        }
+
+        Assert.True(worker.Join(Deadline));
+        Assert.Equal(0, session.Account.InUse);
+        Assert.True(session.Account.IsHandedOver);
+    }
+
     [Fact]
     public async Task Second_query_at_the_same_time_is_refused_by_name()
     {
