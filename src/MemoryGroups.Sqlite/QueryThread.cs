@@ -22,8 +22,10 @@ internal sealed class QueryThread(string name) : IDisposable
             work, TaskCreationOptions.RunContinuationsAsynchronously | TaskCreationOptions.DenyChildAttach);
         if (_thread is null)
         {
-            _thread = new Thread(Loop) { IsBackground = true, Name = name };
-            _thread.UnsafeStart();
+            // Known once it has started: where the system has no thread to give, the next call tries again.
+            var thread = new Thread(Loop) { IsBackground = true, Name = name };
+            thread.UnsafeStart();
+            _thread = thread;
         }
 
         Volatile.Write(ref _work, task);
