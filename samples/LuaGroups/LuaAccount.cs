@@ -30,6 +30,9 @@ internal sealed unsafe class LuaAccount(MemoryMember member)
     private long _credit;
     private bool _isDenied;
 
+    // Ends a wait for memory: a script that waits does not look whether it is stopped.
+    private CancellationToken _stop;
+
     internal MemoryMember Member { get; } = member;
 
     internal long InUse => Volatile.Read(ref _inUse);
@@ -52,10 +55,11 @@ internal sealed unsafe class LuaAccount(MemoryMember member)
     internal static long ChargeFor(nuint size) =>
         size == 0 ? 0 : Math.Max(LeastBlock, ((long)size + AllocatorWord + Granule - 1) / Granule * Granule);
 
-    internal void BeginScript()
+    internal void BeginScript(CancellationToken stop = default)
     {
         Refused = 0;
         _isDenied = false;
+        _stop = stop;
     }
 
     internal void DropCredit()
@@ -72,7 +76,7 @@ internal sealed unsafe class LuaAccount(MemoryMember member)
         try
         {
             if (!Member.TryCharge(more))
-                Member.ChargeAsync(more, ChargeFlags.NoReserve).AsTask().GetAwaiter().GetResult();
+                Member.ChargeAsync(more, ChargeFlags.NoReserve, _stop).AsTask().GetAwaiter().GetResult();
             _credit += more;
         }
         catch (MemoryLimitExceededException)
@@ -80,7 +84,8 @@ internal sealed unsafe class LuaAccount(MemoryMember member)
             // Asked once per script: from here on what does not fit is refused.
             _isDenied = true;
         }
-        catch (Exception error) when (error is OomKilledException or ObjectDisposedException)
+        catch (Exception error) when (
+            error is OomKilledException or ObjectDisposedException or OperationCanceledException)
         {
             IsStopped = true;
         }
@@ -131,7 +136,15 @@ internal sealed unsafe class LuaAccount(MemoryMember member)
     private bool TryPay(long bytes)
     {
         if (MayRefuse) return !Member.IsKilled && Member.TryCharge(bytes);
-        Member.Charge(bytes, ChargeFlags.NoFail | ChargeFlags.NoWait);
+        try
+        {
+            Member.Charge(bytes, ChargeFlags.NoFail | ChargeFlags.NoWait);
+        }
+        catch (ObjectDisposedException)
+        {
+            // The group was closed. Lua would end the process; returning the bytes later is harmless.
+        }
+
         return true;
     }
 

@@ -110,7 +110,7 @@ public sealed class LuaSession : IDisposable
             try
             {
                 _account.IsStopped = false;
-                _account.BeginScript();
+                _account.BeginScript(stop.Token);
                 using CancellationTokenRegistration stopped = stop.Token.UnsafeRegister(
                     static account => ((LuaAccount)account!).IsStopped = true, _account);
                 return await _worker.RunAsync(() => _state.Run("script", script)).ConfigureAwait(false);

@@ -161,6 +161,21 @@ public sealed class LuaAccountTests : IDisposable
         Assert.Equal(0, exited.Usage);
     }
 
+    // What is refused while a state is being made ends the process.
+    [Fact]
+    public void State_whose_group_is_closed_while_it_is_made_is_made_all_the_same()
+    {
+        MemoryMember exited = Member(out LuaAccount account);
+        exited.Dispose();
+
+        using (new LuaState(account))
+        {
+            Assert.True(account.InUse > 0);
+        }
+
+        Assert.Equal((0, 0), (account.InUse, exited.Usage));
+    }
+
     private MemoryMember Member(out LuaAccount account, long max = long.MaxValue)
     {
         MemoryGroup group = _root.CreateGroup("tenant", new MemoryGroupOptions { Max = max, BatchBytes = 1 });

@@ -234,6 +234,27 @@ public sealed class LuaTests : IDisposable
     }
 
     [Fact]
+    public async Task Cancellation_ends_a_script_that_waits_for_memory()
+    {
+        MemoryGroup group = Group("tenant", Mega);
+        group.WaitTimeout = Timeout.InfiniteTimeSpan;
+        group.Oom.KillDisabled = true;
+        using LuaSession session = LuaSession.Open(group, "state");
+        using MemoryMember hog = group.CreateMember("hog");
+        hog.Charge(Mega - Assert.Single(group.Members, static member => member.Name == "state").Usage);
+        using var cancel = new CancellationTokenSource();
+        Task<object?[]> running = session.RunAsync("while true do end", cancel.Token);
+        Assert.True(SpinWait.SpinUntil(() => _root.WaitingCharges == 1, Deadline));
+
+        await cancel.CancelAsync();
+
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(
+            () => running.WaitAsync(Deadline, TimeProvider.System, Abort));
+        hog.Uncharge(hog.Usage);
+        Assert.Equal(1L, Assert.Single(await session.RunAsync("return 1")));
+    }
+
+    [Fact]
     public async Task Second_script_at_the_same_time_is_an_error_that_names_the_state()
     {
         using LuaSession session = LuaSession.Open(Group("tenant"), "state");
