@@ -118,6 +118,12 @@ public sealed partial class MemoryCharge
             }
         }
 
+        // Nothing that could be moved: it goes over to who is still there, like any other.
+        if (isWhole && moved == 0 && Later is [.., var last])
+        {
+            isWhole = last._books.TryMoveTo(to, 0);
+        }
+
         if (isWhole)
         {
             return new MemoryCharge(to, moved);
