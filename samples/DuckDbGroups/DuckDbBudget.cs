@@ -18,8 +18,8 @@
 // milliseconds is not polled and one that does not grow is polled rarely. A change of the limit costs more, because the
 // engine then gives freed pages back to the operating system, so the limit is left alone where it may be.
 //
-// Must stay true: the gate is never held over a charge that may wait, reclaim or kill; whoever asks for memory back
-// does not wait for the gate.
+// Must stay true: the gate is never held over a charge that may wait, reclaim or kill, so whoever asks for memory back
+// may wait for it: for as long as the engine takes to answer, and not for ever.
 
 using MemoryGroups;
 
@@ -35,6 +35,7 @@ internal sealed class DuckDbBudget : IDisposable
     private const int SurplusTicks = 50;
     private const string UsageQuery = "SELECT coalesce(sum(memory_usage_bytes), 0)::BIGINT FROM duckdb_memory()";
     private static readonly TimeSpan PressedFor = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan PatienceForGate = TimeSpan.FromMilliseconds(200);
 
     private readonly Lock _gate = new();
     private readonly TimeProvider _clock;
@@ -119,6 +120,9 @@ internal sealed class DuckDbBudget : IDisposable
         {
             if (_query is not { } query) return;
             _leastForQuery = 0;
+
+            // Who killed it needs what it had, and not that it stays here, ahead of the next one.
+            if (query.IsKilled) NotePressureLocked();
             if (_ofQuery > 0)
             {
                 _restingUse = UsedLocked();
@@ -202,17 +206,15 @@ internal sealed class DuckDbBudget : IDisposable
         query.Uncharge(bytes);
     }
 
-    // What is not needed, or can be dropped or spilled; answers what was uncharged. Nothing if somebody is at the
-    // engine's limit right now.
+    // What is not needed, or can be dropped or spilled; answers what was uncharged. Nothing while a query of this
+    // instance asks for memory itself.
     internal long GiveBack(long bytes)
     {
-        if (Volatile.Read(ref _asking) > 0 || !_gate.TryEnter()) return 0;
+        if (Volatile.Read(ref _asking) > 0 || !_gate.TryEnter(PatienceForGate)) return 0;
         try
         {
             if (_closed) return 0;
-            _pressedAt = _clock.GetTimestamp();
-            _wasPressed = true;
-            _learnedAhead = 0;
+            NotePressureLocked();
             long limit = _ofSession + _ofQuery;
             long given = LowerLocked(limit - bytes);
             return given > 0 ? given : LowerLocked(UsedLocked());
@@ -252,6 +254,13 @@ internal sealed class DuckDbBudget : IDisposable
             _session.Uncharge(_ofSession);
             _ofSession = 0;
         }
+    }
+
+    private void NotePressureLocked()
+    {
+        _pressedAt = _clock.GetTimestamp();
+        _wasPressed = true;
+        _learnedAhead = 0;
     }
 
     private long AheadLocked(long used)

@@ -25,6 +25,21 @@ public sealed class LimitTests
     }
 
     [Fact]
+    public async Task Query_that_was_killed_leaves_nothing_ahead_for_the_next_one()
+    {
+        using var duck = new DuckDb();
+        MemoryGroup group = duck.Group(max: 64 * Mega);
+        DuckDbSession session = duck.Open(group);
+
+        await Assert.ThrowsAsync<OomKilledException>(
+            () => session.RunAsync("greedy", connection => connection.Scalar(Hoard(2_000_000)))
+                .WaitAsync(Deadline, TimeProvider.System, Abort));
+
+        Assert.InRange(session.LimitBytes, DuckDbBudget.LeastBytes, session.Budget.UsedBytes + (3 * Mega));
+        Assert.Equal(session.LimitBytes, group.Usage);
+    }
+
+    [Fact]
     public async Task Refusal_with_nobody_to_kill_has_the_engine_s_own_error_inside()
     {
         using var duck = new DuckDb();
