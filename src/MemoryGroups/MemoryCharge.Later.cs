@@ -35,13 +35,18 @@ public sealed partial class MemoryCharge
         }
     }
 
+    // Once is enough unless others grow and shrink at the same time: what they took here they have left elsewhere,
+    // perhaps where we have looked already.
     private void ShrinkLater(long bytes)
     {
-        foreach (MemoryCharge later in Later)
+        for (int tries = 0; bytes > 0 && tries < 8 && Later.Length > 0; tries++)
         {
-            long part = later.Take(bytes);
-            later.Return(part);
-            bytes -= part;
+            foreach (MemoryCharge later in Later)
+            {
+                bytes -= later.ShrinkOwn(bytes);
+            }
+
+            bytes -= ShrinkOwn(bytes);
         }
     }
 

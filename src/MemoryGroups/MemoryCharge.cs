@@ -92,8 +92,7 @@ public sealed partial class MemoryCharge : IDisposable
     public void Shrink(long bytes)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(bytes);
-        long part = Take(bytes);
-        Return(part);
+        long part = ShrinkOwn(bytes);
         if (part < bytes)
         {
             ShrinkLater(bytes - part);
@@ -223,6 +222,14 @@ public sealed partial class MemoryCharge : IDisposable
         }
 
         return -1;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private long ShrinkOwn(long bytes)
+    {
+        long part = Take(bytes);
+        Return(part);
+        return part;
     }
 
     private long TakeToGroup(long bytes)
