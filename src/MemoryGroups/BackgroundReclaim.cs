@@ -32,6 +32,7 @@ internal sealed class BackgroundReclaim(MemoryGroup group) : IThreadPoolWorkItem
     {
         var request = new OomRequest(group.Root, null, 0, ChargeFlags.None, group.WaitTimeout);
         ReclaimReason reason = group == group.Root ? ReclaimReason.Capacity : ReclaimReason.High;
+        bool isMet;
         try
         {
             // Idle bytes first: they cost nobody anything.
@@ -39,20 +40,37 @@ internal sealed class BackgroundReclaim(MemoryGroup group) : IThreadPoolWorkItem
 
             // A reclaimer that says it gave something while the usage does not fall is not believed for ever.
             int fruitless = 0;
-            while (Missing > 0 && fruitless < ChargeAttempt.MaxRounds)
+            isMet = Missing <= 0;
+            while (!isMet && fruitless < ChargeAttempt.MaxRounds)
             {
                 long before = group.Usage;
-                if (await SubtreeReclaim.RunAsync(request, group, Missing, reason).ConfigureAwait(false) == 0)
+                request.SawBusy = false;
+                long gave = await SubtreeReclaim.RunAsync(request, group, Missing, reason).ConfigureAwait(false);
+                fruitless = group.Usage < before ? 0 : fruitless + 1;
+                if (gave == 0 && !request.SawBusy)
                 {
                     break;
                 }
 
-                fruitless = group.Usage < before ? 0 : fruitless + 1;
+                if (gave == 0)
+                {
+                    // Asked for somebody else at this moment, which is no answer: a group that stays idle would keep
+                    // what is above its High.
+                    await request.NewWaiter(group).SleepAsync(group.Root.PauseTick, default).ConfigureAwait(false);
+                }
+
+                isMet = Missing <= 0;
             }
         }
         finally
         {
-            Volatile.Write(ref _running, false);
+            Interlocked.Exchange(ref _running, false);
+        }
+
+        // Whoever lowered High since the last look has found this run under way, and started none.
+        if (isMet && Missing > 0)
+        {
+            Start(_wanted);
         }
     }
 

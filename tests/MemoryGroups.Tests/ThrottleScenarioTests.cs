@@ -28,6 +28,39 @@ public sealed class ThrottleScenarioTests
 
     [Fact]
     [Requirement("T21")]
+    public void Setting_high_waits_for_a_reclaimer_that_is_asked_for_somebody_else()
+    {
+        using var world = new World();
+        MemoryGroup group = world.Root.CreateGroup("group", new MemoryGroupOptions { BatchBytes = 1 });
+        MemoryMember cache = group.CreateMember("cache");
+        Assert.True(cache.TryCharge(1000));
+        var first = new TaskCompletionSource<long>();
+        int calls = 0;
+        group.AddReclaimer(new ScriptedReclaimer("cache", (request, _) =>
+        {
+            if (calls++ == 0)
+            {
+                return new ValueTask<long>(first.Task);
+            }
+
+            cache.Uncharge(request.Bytes);
+            return ValueTask.FromResult(request.Bytes);
+        }));
+        Task<long> other = group.ReclaimAsync(1).AsTask();
+        world.Run();
+
+        group.High = 100;
+        world.Run();
+        Assert.Equal((1, 1000), (calls, group.Usage));
+        first.SetResult(0);
+        world.Advance(TimeSpan.FromSeconds(1));
+
+        Assert.True(other.IsCompleted);
+        Assert.Equal(100, group.Usage);
+    }
+
+    [Fact]
+    [Requirement("T21")]
     public void Setting_high_believes_a_boasting_reclaimer_for_a_bounded_number_of_rounds()
     {
         using var world = new World();
