@@ -47,15 +47,15 @@ internal sealed class BackgroundReclaim(MemoryGroup group) : IThreadPoolWorkItem
                 request.SawBusy = false;
                 long gave = await SubtreeReclaim.RunAsync(request, group, Missing, reason).ConfigureAwait(false);
                 fruitless = group.Usage < before ? 0 : fruitless + 1;
-                if (gave == 0 && !request.SawBusy)
-                {
-                    break;
-                }
-
                 if (gave == 0)
                 {
-                    // Asked for somebody else at this moment, which is no answer: a group that stays idle would keep
-                    // what is above its High.
+                    // Busy with somebody else's request is no answer: a group that stays idle would keep what is above
+                    // its High. At the root others wait for this run, and the next charge starts one.
+                    if (!request.SawBusy || reason != ReclaimReason.High)
+                    {
+                        break;
+                    }
+
                     await request.NewWaiter(group).SleepAsync(group.Root.PauseTick, default).ConfigureAwait(false);
                 }
 
