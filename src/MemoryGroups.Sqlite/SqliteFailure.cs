@@ -22,13 +22,11 @@ internal static class SqliteFailure
 
     internal static InvalidOperationException Abandoned(string query) => new(
         $"The query '{query}' returned while one of its statements was still running. Read results to their "
-            + "end, or dispose "
-        + "the reader, before the query returns: a reader cannot be used after it.");
+        + "end, or dispose the reader, before the query returns: a reader cannot be used after it.");
 
     internal static InvalidOperationException ConnectionClosed(string query) => new(
         $"The query '{query}' closed the connection of its session, which is closed now as well. The "
-            + "connection belongs to the "
-        + "session: leave it open, and dispose the session.");
+        + "connection belongs to the session: leave it open, and dispose the session.");
 
     private static SqliteException? Find(Exception? error)
     {

@@ -29,9 +29,8 @@ public static class SqliteMemory
 
     internal static SqliteNative Native =>
         Volatile.Read(ref _native) ?? throw new InvalidOperationException(
-            "SQLite's memory is not governed yet. Call SqliteMemory.Install(member) once, at the start of the "
-                + "program, before "
-            + "SQLite is used for anything.");
+            "SQLite's memory is not governed yet. Call SqliteMemory.Install(member) once, at the start of the program, "
+            + "before SQLite is used for anything.");
 
     /// <summary>
     /// Makes SQLite allocate through this library. Once per process, before SQLite is used for anything else.
@@ -78,9 +77,8 @@ public static class SqliteMemory
             if (IsInstalled)
             {
                 throw new InvalidOperationException(
-                    "SQLite's memory is governed already: Install is called once per process. To charge "
-                        + "another member for what "
-                    + "nobody else is charged for, call SqliteMemory.Attribute.");
+                    "SQLite's memory is governed already: Install is called once per process. To charge another member "
+                    + "for what nobody else is charged for, call SqliteMemory.Attribute.");
             }
 
             SqliteNative native = SqliteNative.Load();
@@ -110,8 +108,8 @@ public static class SqliteMemory
             throw new InvalidOperationException(
                 result == SqliteNative.Misuse
                     ? "SQLite is in use already, and takes an allocator only before its first use. Call "
-                        + "SqliteMemory.Install at "
-                        + "the start of the program, before any SqliteConnection is opened, also by other libraries."
+                        + "SqliteMemory.Install at the start of the program, before any SqliteConnection is opened, "
+                        + "also by other libraries."
                     : $"SQLite refused the allocator (sqlite3_config answered {result}).");
         }
 
@@ -119,8 +117,8 @@ public static class SqliteMemory
         result = native.Initialize();
         if (result != SqliteNative.Ok)
         {
-            throw new InvalidOperationException("SQLite could not be initialised (sqlite3_initialize "
-                + $"answered {result}).");
+            throw new InvalidOperationException(
+                $"SQLite could not be initialised (sqlite3_initialize answered {result}).");
         }
     }
 
@@ -134,9 +132,8 @@ public static class SqliteMemory
             if (result != SqliteNative.Ok || BytesInUse == before)
             {
                 throw new InvalidOperationException(
-                    "The SQLite provider of this process uses another native library than 'e_sqlite3', which "
-                        + "was hooked: its "
-                    + "memory would not be charged. Use the package SQLitePCLRaw.bundle_e_sqlite3 and no "
+                    "The SQLite provider of this process uses another native library than 'e_sqlite3', which was "
+                    + "hooked: its memory would not be charged. Use the package SQLitePCLRaw.bundle_e_sqlite3 and no "
                     + "other provider.");
             }
         }

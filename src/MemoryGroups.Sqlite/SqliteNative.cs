@@ -79,9 +79,8 @@ internal sealed unsafe class SqliteNative
         if (isApple && architecture == Architecture.Arm64)
         {
             throw new PlatformNotSupportedException(
-                "SQLite's allocator cannot be governed on Apple arm64: sqlite3_config takes variable "
-                    + "arguments, which this "
-                + "platform passes in another way than .NET can. Run on Linux or Windows (x64 or arm64), or "
+                "SQLite's allocator cannot be governed on Apple arm64: sqlite3_config takes variable arguments, which "
+                + "this platform passes in another way than .NET can. Run on Linux or Windows (x64 or arm64), or "
                 + "without SqliteMemory.");
         }
     }

@@ -236,8 +236,8 @@ internal sealed class SqliteRun<T>(
         // Before the session, which is closed for this very reason, perhaps by now.
         if (member.IsExited)
         {
-            throw new ObjectDisposedException($"The group of the query '{member.Path}' was closed while it "
-                + "ran.", error);
+            throw new ObjectDisposedException(
+                $"The group of the query '{member.Path}' was closed while it ran.", error);
         }
 
         session.ThrowIfClosed(error);

@@ -101,7 +101,9 @@ public sealed partial class SqliteSession : IDisposable
     /// was closed.
     /// </param>
     /// <param name="group">Charged for the connection and its queries.</param>
-    /// <param name="name">The name of the session's member in the group: not empty, without '/'.</param>
+    /// <param name="name">
+    /// The name of the session's member in the group: not empty, without '/' and control characters.
+    /// </param>
     /// <returns>The session. Dispose it to close the connection; closing the group does so too.</returns>
     /// <exception cref="ArgumentNullException">An argument is null.</exception>
     /// <exception cref="ArgumentException">The connection string or the name is not allowed.</exception>
@@ -140,8 +142,9 @@ public sealed partial class SqliteSession : IDisposable
 
     /// <summary>Runs a query on the session's own thread, charged to a member of its own.</summary>
     /// <typeparam name="T">What the query answers. It must not hold on to the connection or a reader.</typeparam>
-    /// <param name="queryName">The name of the query's member in the group: not empty, without '/'. Need not be
-    /// unique.</param>
+    /// <param name="queryName">
+    /// The name of the query's member in the group: not empty, without '/' and control characters. Need not be unique.
+    /// </param>
     /// <param name="query">
     /// The query. When it is refused memory it is run again, at most three times, after memory was found for it: it
     /// should have no effects but its result and the database. It is not run again once it has changed a row, or when
@@ -288,9 +291,8 @@ public sealed partial class SqliteSession : IDisposable
         if (tries == OpenTries)
         {
             throw new MemoryLimitExceededException(
-                $"'{account.Member.Path}' could not be opened: memory for it was found and taken by others "
-                    + $"{tries} times. "
-                + "Try again, run less at the same time, or raise the limits above "
+                $"'{account.Member.Path}' could not be opened: memory for it was found and taken by others {tries} "
+                + "times. Try again, run less at the same time, or raise the limits above "
                 + $"'{account.Member.Group.Path}'.", error);
         }
     }
@@ -328,9 +330,8 @@ public sealed partial class SqliteSession : IDisposable
         if (Interlocked.CompareExchange(ref _runs, queryName, null) is { } other)
         {
             throw new InvalidOperationException(
-                $"The session '{_member.Path}' is running '{other}', so it cannot run '{queryName}': a "
-                    + "connection runs one query "
-                + "at a time. Await the first one, or open another session.");
+                $"The session '{_member.Path}' is running '{other}', so it cannot run '{queryName}': a connection runs "
+                + "one query at a time. Await the first one, or open another session.");
         }
 
         try

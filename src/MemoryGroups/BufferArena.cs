@@ -43,7 +43,8 @@ internal sealed class BufferArena : ReapableMemory
             case ByReaper:
                 throw OomKilledException.For(_member);
             case ByExit:
-                throw new ObjectDisposedException(_member.Path, "The member has exited; its buffers went with it.");
+                throw new ObjectDisposedException(
+                    _member.Path, $"The member '{_member.Path}' has exited; its buffers went with it.");
         }
     }
 

@@ -58,7 +58,7 @@ internal sealed partial class ChargeAttempt
                 return true;
             }
 
-            ObjectDisposedException.ThrowIf(refused is null || books.IsClosed, books.Member);
+            Gone.ThrowIf(refused is null || books.IsClosed, books.Member);
             if (!MayFitNow(refused.Group, ref mark))
             {
                 return false;

@@ -149,7 +149,7 @@ internal sealed partial class ChargeAttempt
         Request.Cancel.ThrowIfCancellationRequested();
 
         // A member that is still there has moved: its group was closed under a charge that it had begun there.
-        ObjectDisposedException.ThrowIf(Charged.IsClosed && _member.Group != Charged, Charged);
+        Gone.ThrowIf(Charged.IsClosed && _member.Group != Charged, Charged);
         if (MustQueueBehindAged(_books, _flags, _request, out MemoryGroup? aged) && !Request.IsImpossible)
         {
             await QueueBehindAgedAsync(aged!).ConfigureAwait(false);
@@ -260,7 +260,7 @@ internal sealed partial class ChargeAttempt
                 ForceOrThrow(ChargeRefusal.TimedOut);
                 return;
             case OomVerdict.Closed:
-                throw new ObjectDisposedException(_member.Path);
+                throw Gone.Exited(_member);
             case OomVerdict.KillerDisabled:
                 ForceOrThrow(ChargeRefusal.KillerDisabled);
                 return;
@@ -321,7 +321,7 @@ internal sealed partial class ChargeAttempt
                 return _granted = true;
             }
 
-            ObjectDisposedException.ThrowIf(_books.IsClosed, _member);
+            Gone.ThrowIf(_books.IsClosed, _member);
         }
 
         throw MemoryLimitExceededException.For(_member, Refusing, _bytes, _flags, reason, _request);

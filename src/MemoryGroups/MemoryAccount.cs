@@ -46,7 +46,7 @@ public sealed class MemoryAccount : IDisposable
     public bool TryGrow(long bytes)
     {
         MemoryMember.ThrowIfOutOfRange(bytes);
-        ObjectDisposedException.ThrowIf(_closed, this);
+        Gone.ThrowIf(_closed, this);
         Enter();
         try
         {
@@ -89,7 +89,7 @@ public sealed class MemoryAccount : IDisposable
         ArgumentOutOfRangeException.ThrowIfNegative(bytes);
         if (bytes > _used)
         {
-            ArgumentOutOfRangeException.ThrowIfGreaterThan(bytes, Used);
+            ThrowIfMoreThanUsed(bytes);
         }
 
         Enter();
@@ -128,6 +128,15 @@ public sealed class MemoryAccount : IDisposable
 
             _left?.ForEach(static lease => lease.Dispose());
             _left = null;
+        }
+    }
+
+    private void ThrowIfMoreThanUsed(long bytes)
+    {
+        if (bytes > Used)
+        {
+            throw new ArgumentOutOfRangeException(
+                nameof(bytes), bytes, $"This account of '{_member.Path}' uses {Used} bytes; no more can be returned.");
         }
     }
 

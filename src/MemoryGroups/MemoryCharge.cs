@@ -60,10 +60,10 @@ public sealed partial class MemoryCharge : IDisposable
     public void Grow(long bytes, ChargeFlags flags = ChargeFlags.None)
     {
         MemoryMember.ThrowIfOutOfRange(bytes);
-        ObjectDisposedException.ThrowIf(IsDisposed, this);
+        Gone.ThrowIf(IsDisposed, this);
         MemberBooks books = Member.Books;
         MemoryMember.ChargeTo(books, bytes, flags);
-        ObjectDisposedException.ThrowIf(!Keep(books, bytes), this);
+        Gone.ThrowIf(!Keep(books, bytes), this);
     }
 
     /// <summary>Charges more; may reclaim, waits and kills as <see cref="MemoryMember.ChargeAsync"/> does.</summary>
@@ -80,10 +80,10 @@ public sealed partial class MemoryCharge : IDisposable
         long bytes, ChargeFlags flags = ChargeFlags.None, CancellationToken cancellationToken = default)
     {
         MemoryMember.ThrowIfOutOfRange(bytes);
-        ObjectDisposedException.ThrowIf(IsDisposed, this);
+        Gone.ThrowIf(IsDisposed, this);
         MemberBooks books = Member.Books;
         await MemoryMember.ChargeToAsync(books, bytes, flags, cancellationToken).ConfigureAwait(false);
-        ObjectDisposedException.ThrowIf(!Keep(books, bytes), this);
+        Gone.ThrowIf(!Keep(books, bytes), this);
     }
 
     /// <summary>Returns a part; all of it when more is given than there is.</summary>

@@ -1,4 +1,5 @@
 // Errors that help: who asked for how much, who refused, who holds the memory, what was tried, what to change.
+using System.Diagnostics.CodeAnalysis;
 using System.Globalization;
 using System.Text;
 
@@ -17,7 +18,10 @@ public enum ChargeRefusal
     /// <summary>It is larger than <see cref="MemoryRoot.CostlyChargeBytes"/>: nobody is killed for it.</summary>
     Costly,
 
-    /// <summary>The global OOM path does not kill for such a request.</summary>
+    /// <summary>
+    /// The root is full, and nobody is killed there for this: it is <see cref="ChargeFlags.Confined"/>, its member is
+    /// being dumped, or <see cref="MemoryRoot.StorageSuspended"/>.
+    /// </summary>
     Gate,
 
     /// <summary>There is nobody that may be killed.</summary>
@@ -112,7 +116,7 @@ public sealed class MemoryLimitExceededException : Exception
                 $" and {ByteSize.FormatRounded(undeclared)} that nobody declared (MemoryRoot.Unattributed)");
         }
 
-        text.Append(CultureInfo.InvariantCulture, $" ({Explain(reason, refusing, flags)}). ");
+        text.Append(CultureInfo.InvariantCulture, $" ({Explain(reason, member, refusing, flags)}). ");
         text.Append(CultureInfo.InvariantCulture, $"Largest here: {TopConsumers.Of(refusing)}. ");
         text.Append(CultureInfo.InvariantCulture, $"Tried: {Tried(request)}. ");
         text.Append(Remedy(reason, refusing));
@@ -127,18 +131,22 @@ public sealed class MemoryLimitExceededException : Exception
         };
     }
 
-    private static string Explain(ChargeRefusal reason, MemoryGroup refusing, ChargeFlags flags) => reason switch
-    {
-        ChargeRefusal.DoesNotFit => flags == ChargeFlags.None ? "it does not fit" : $"it does not fit, flags {flags}",
-        ChargeRefusal.Impossible => "it is larger than the limit and can never fit",
-        ChargeRefusal.Costly =>
-            $"nobody is killed for more than {ByteSize.FormatRounded(refusing.Root.CostlyChargeBytes)} at once",
-        ChargeRefusal.Gate => "the global OOM path does not kill for such a request",
-        ChargeRefusal.NoVictim => "nothing to reclaim and nobody who may be killed",
-        ChargeRefusal.KillerDisabled => "the OOM killer is disabled",
-        ChargeRefusal.TimedOut => "the wait reached its deadline",
-        _ => "the charge came from inside a reclaimer or handler for this memory",
-    };
+    private static string Explain(
+        ChargeRefusal reason, MemoryMember member, MemoryGroup refusing, ChargeFlags flags) => reason switch
+        {
+            ChargeRefusal.DoesNotFit => flags == ChargeFlags.None ? "it does not fit" : $"it does not fit, flags {flags}",
+            ChargeRefusal.Impossible => "it is larger than the limit and can never fit",
+            ChargeRefusal.Costly =>
+                $"nobody is killed for more than {ByteSize.FormatRounded(refusing.Root.CostlyChargeBytes)} at once",
+            ChargeRefusal.Gate when refusing.Root.StorageSuspended =>
+                "nobody is killed while MemoryRoot.StorageSuspended is set",
+            ChargeRefusal.Gate when member.IsDumping => "nobody is killed for a member that is being dumped",
+            ChargeRefusal.Gate => $"the root kills nobody for a charge with flags {flags}",
+            ChargeRefusal.NoVictim => "nothing to reclaim and nobody who may be killed",
+            ChargeRefusal.KillerDisabled => "the OOM killer is disabled",
+            ChargeRefusal.TimedOut => "the wait reached its deadline",
+            _ => "the charge came from inside a reclaimer or handler for this memory",
+        };
 
     private static string Remedy(ChargeRefusal reason, MemoryGroup refusing)
     {
@@ -217,6 +225,49 @@ public sealed class OomKilledException : Exception
         space.Owner is { } owner
             ? For(owner)
             : new OomKilledException("The owner of this memory was killed and its memory was taken back.");
+}
+
+// Who is gone. The framework's own check names the type, and there are a thousand members.
+internal static class Gone
+{
+    internal static void ThrowIf([DoesNotReturnIf(true)] bool isClosed, MemoryGroup group)
+    {
+        if (isClosed)
+        {
+            throw Of(group.Path, $"The group '{group.Path}' is closed.");
+        }
+    }
+
+    internal static void ThrowIf([DoesNotReturnIf(true)] bool hasExited, MemoryMember member)
+    {
+        if (hasExited)
+        {
+            throw Exited(member);
+        }
+    }
+
+    internal static void ThrowIf([DoesNotReturnIf(true)] bool isDisposed, MemoryCharge lease)
+    {
+        if (isDisposed)
+        {
+            throw Of(lease.Member.Path, $"This lease of '{lease.Member.Path}' was disposed.");
+        }
+    }
+
+    internal static void ThrowIf([DoesNotReturnIf(true)] bool isDisposed, MemoryAccount account)
+    {
+        if (isDisposed)
+        {
+            throw Of(account.Member.Path, $"This account of '{account.Member.Path}' was disposed.");
+        }
+    }
+
+    internal static ObjectDisposedException Exited(MemoryMember member) =>
+        Of(member.Path, member.Group.IsClosed
+            ? $"The group '{member.Group.Path}' is closed, and '{member.Path}' has exited with it."
+            : $"The member '{member.Path}' has exited.");
+
+    private static ObjectDisposedException Of(string path, string message) => new(path, message);
 }
 
 // The largest consumers directly below a group, for error texts.

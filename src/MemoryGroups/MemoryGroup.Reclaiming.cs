@@ -20,7 +20,7 @@ public partial class MemoryGroup
         ArgumentNullException.ThrowIfNull(reclaimer);
         using (Root.EnterGuard())
         {
-            ObjectDisposedException.ThrowIf(IsClosed, this);
+            Gone.ThrowIf(IsClosed, this);
             _reclaimers = [.. _reclaimers, reclaimer];
             CountReclaimersLocked(1);
         }

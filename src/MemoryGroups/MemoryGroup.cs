@@ -160,7 +160,7 @@ public partial class MemoryGroup : IDisposable, IRosterItem
         var child = new MemoryGroup(name, this, null, options);
         using (Root.EnterGuard())
         {
-            ObjectDisposedException.ThrowIf(IsClosed, this);
+            Gone.ThrowIf(IsClosed, this);
             ChildRoster.AddLocked(child);
         }
 
@@ -181,7 +181,7 @@ public partial class MemoryGroup : IDisposable, IRosterItem
         var member = new MemoryMember(this, name, options);
         using (Root.EnterGuard())
         {
-            ObjectDisposedException.ThrowIf(IsClosed, this);
+            Gone.ThrowIf(IsClosed, this);
             MemberRoster.AddLocked(member);
             member.RecountLocked();
         }

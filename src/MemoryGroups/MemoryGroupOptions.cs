@@ -219,12 +219,12 @@ public sealed record MemoryRootOptions
     {
         ArgumentOutOfRangeException.ThrowIfNegative(CapacityBytes);
         ArgumentNullException.ThrowIfNull(TimeProvider);
-        foreach (long? bytes in (long?[])[
-            MinWatermarkBytes, LowWatermarkBytes, HighWatermarkBytes, OomReserveBytes, CostlyChargeBytes,
-            ContainerReserveBytes])
-        {
-            ArgumentOutOfRangeException.ThrowIfNegative(bytes ?? 0, "bytes");
-        }
+        ArgumentOutOfRangeException.ThrowIfNegative(MinWatermarkBytes ?? 0, nameof(MinWatermarkBytes));
+        ArgumentOutOfRangeException.ThrowIfNegative(LowWatermarkBytes ?? 0, nameof(LowWatermarkBytes));
+        ArgumentOutOfRangeException.ThrowIfNegative(HighWatermarkBytes ?? 0, nameof(HighWatermarkBytes));
+        ArgumentOutOfRangeException.ThrowIfNegative(OomReserveBytes ?? 0, nameof(OomReserveBytes));
+        ArgumentOutOfRangeException.ThrowIfNegative(CostlyChargeBytes ?? 0, nameof(CostlyChargeBytes));
+        ArgumentOutOfRangeException.ThrowIfNegative(ContainerReserveBytes ?? 0, nameof(ContainerReserveBytes));
 
         MemoryGroupOptions.CheckedTimeout(WaitTimeout, nameof(WaitTimeout));
         ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(ReclaimDeadline, TimeSpan.Zero);

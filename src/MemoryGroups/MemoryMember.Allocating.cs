@@ -180,7 +180,7 @@ public sealed partial class MemoryMember
 
     private BufferArena NewArena()
     {
-        ObjectDisposedException.ThrowIf(IsExited, this);
+        Gone.ThrowIf(IsExited, this);
         var fresh = new BufferArena(this);
         if (Interlocked.CompareExchange(ref _arena, fresh, null) is { } other)
         {

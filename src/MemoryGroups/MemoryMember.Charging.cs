@@ -21,7 +21,10 @@ public sealed partial class MemoryMember
         return TryChargeTo(_books, bytes);
     }
 
-    /// <summary>Charges; may run reclaimers on this thread. Never waits for memory, never kills.</summary>
+    /// <summary>
+    /// Charges; may run reclaimers on this thread, of which those count that answer without awaiting. Never waits for
+    /// memory, never kills.
+    /// </summary>
     /// <param name="bytes">How much, 0 to <see cref="MaxChargeBytes"/>.</param>
     /// <param name="flags">What the charge may do.</param>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="bytes"/> is out of range.</exception>

@@ -57,7 +57,7 @@ public sealed partial class MemoryMember
     /// <exception cref="OomKilledException">The member was killed.</exception>
     public MeteredScope Enter()
     {
-        ObjectDisposedException.ThrowIf(IsExited, this);
+        Gone.ThrowIf(IsExited, this);
         if (IsKilled)
         {
             throw OomKilledException.For(this);

@@ -72,8 +72,8 @@ public sealed partial class MemoryMember
             Root.Stocks.Remove(_books);
             using (Root.EnterGuard())
             {
-                ObjectDisposedException.ThrowIf(_exited || _group.IsClosed, this);
-                ObjectDisposedException.ThrowIf(to.IsClosed, to);
+                Gone.ThrowIf(_exited || _group.IsClosed, this);
+                Gone.ThrowIf(to.IsClosed, to);
                 if (IsDying || Space.IsVictim)
                 {
                     return false;

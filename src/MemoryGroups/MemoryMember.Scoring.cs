@@ -74,12 +74,11 @@ public sealed partial class MemoryMember
         }
     }
 
-    internal static int CheckedAdjustment(int adjustment)
-    {
-        ArgumentOutOfRangeException.ThrowIfLessThan(adjustment, NeverKill, nameof(OomScoreAdjustment));
-        ArgumentOutOfRangeException.ThrowIfGreaterThan(adjustment, 1000, nameof(OomScoreAdjustment));
-        return adjustment;
-    }
+    internal static int CheckedAdjustment(int adjustment, string what = nameof(OomScoreAdjustment)) =>
+        adjustment is >= NeverKill and <= 1000
+            ? adjustment
+            : throw new ArgumentOutOfRangeException(
+                what, adjustment, $"{what} must be {NeverKill} (never killed) to 1000 (killed first).");
 
     internal void PublishScore() => _place.Publish();
 

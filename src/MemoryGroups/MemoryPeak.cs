@@ -91,7 +91,7 @@ internal sealed class UsagePeaks
     {
         using (EnterGuard())
         {
-            ObjectDisposedException.ThrowIf(_group.IsClosed, _group);
+            Gone.ThrowIf(_group.IsClosed, _group);
             var reader = new MemoryPeak(this, Own.BytesLocked);
             _readers.Add(reader);
             return reader;

@@ -98,7 +98,7 @@ public sealed class MemoryPressure
         var listener = new Listener(this, level, signal, routing);
         using (_group.Root.EnterGuard(_group))
         {
-            ObjectDisposedException.ThrowIf(_group.IsClosed, _group);
+            Gone.ThrowIf(_group.IsClosed, _group);
             _listeners.Add(listener);
         }
 

@@ -116,7 +116,7 @@ public sealed class OomControl
         bool now;
         using (_group.Root.EnterGuard())
         {
-            ObjectDisposedException.ThrowIf(_group.IsClosed, _group);
+            Gone.ThrowIf(_group.IsClosed, _group);
             (_registrations ??= room).Add(registration);
             AddRegistrationsLocked(1);
             now = UnderOom && _group.Parent is not null;

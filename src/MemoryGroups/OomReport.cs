@@ -153,8 +153,8 @@ public sealed record OomReport
         var lines = new List<FormattableString>
         {
             $"OOM report #{Number}, {Time:yyyy-MM-dd HH:mm:ss.fff zzz}",
-            $"  asked     {Asker} wanted {Size(RequestedBytes)} (flags: {Flags}), tried for {WaitedMilliseconds:F1} ms",
-            $"  refused   {RefusingGroup}: {Size(UsageBytes)} of {Size(LimitBytes)} in use{Undeclared}",
+            Asked,
+            Refused,
             $"  killed    {VictimPath}: {Size(VictimUsageBytes)}, score {Size(VictimScore)}",
             $"  because   {Reason}",
             $"  outcome   {Describe()}",
@@ -175,6 +175,15 @@ public sealed record OomReport
             $"    {one.Path,-32} {Size(one.UsageBytes),10} {one.Adjustment,6} {Size(one.Score),10}{Mark(one)}"));
         return string.Concat(lines.Select(static line => line.ToString(CultureInfo.InvariantCulture) + "\n"));
     }
+
+    // A lowered limit, a trigger and a budget kill without a request; the last two without a limit, too.
+    private FormattableString Asked => AskerPath.Length == 0 && RequestedBytes == 0
+        ? (FormattableString)$"  asked     {Asker}"
+        : $"  asked     {Asker} wanted {Size(RequestedBytes)} (flags: {Flags}), tried for {WaitedMilliseconds:F1} ms";
+
+    private FormattableString Refused => LimitBytes == long.MaxValue
+        ? (FormattableString)$"  refused   nobody: {RefusingGroup} has no limit, {Size(UsageBytes)} in use{Undeclared}"
+        : $"  refused   {RefusingGroup}: {Size(UsageBytes)} of {Size(LimitBytes)} in use{Undeclared}";
 
     private string Asker => AskerPath.Length == 0 ? "nobody in particular" : AskerPath;
 

@@ -57,7 +57,7 @@ public sealed class UsageThresholds
         List<TaskCompletionSource>? readers = null;
         using (_group.Root.EnterGuard(_group))
         {
-            ObjectDisposedException.ThrowIf(_group.IsClosed, _group);
+            Gone.ThrowIf(_group.IsClosed, _group);
             _sorted.EnsureCapacity(_sorted.Count + 1);
 
             // The pointer to where the usage is now, so that the new one can be put on its right side.

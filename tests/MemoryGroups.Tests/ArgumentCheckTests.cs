@@ -76,7 +76,12 @@ public sealed class ArgumentCheckTests
     {
         foreach ((string name, MemoryRootOptions options) in ((string, MemoryRootOptions)[])[
             ("CapacityBytes", new() { CapacityBytes = -1 }),
-            ("bytes", new() { OomReserveBytes = -1 }),
+            ("MinWatermarkBytes", new() { MinWatermarkBytes = -1 }),
+            ("LowWatermarkBytes", new() { LowWatermarkBytes = -1 }),
+            ("HighWatermarkBytes", new() { HighWatermarkBytes = -1 }),
+            ("OomReserveBytes", new() { OomReserveBytes = -1 }),
+            ("CostlyChargeBytes", new() { CostlyChargeBytes = -1 }),
+            ("ContainerReserveBytes", new() { ContainerReserveBytes = -1 }),
             ("WaitTimeout", new() { WaitTimeout = TooLong }),
             ("ReclaimDeadline", new() { ReclaimDeadline = TimeSpan.Zero }),
             ("ReclaimDeadline", new() { ReclaimDeadline = TooLong }),

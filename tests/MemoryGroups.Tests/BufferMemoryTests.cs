@@ -119,7 +119,7 @@ public sealed class BufferMemoryTests
         var closed = new BufferArena(member);
         closed.Close();
         Assert.StartsWith(
-            "The member has exited; its buffers went with it.",
+            "The member 'root/m' has exited; its buffers went with it.",
             Assert.Throws<ObjectDisposedException>(closed.ThrowIfTaken).Message,
             StringComparison.Ordinal);
     }

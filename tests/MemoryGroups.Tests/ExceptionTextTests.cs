@@ -10,7 +10,7 @@ public sealed class ExceptionTextTests
         + "raise Max of 'root/g'.")]
     [InlineData(ChargeRefusal.Costly, "nobody is killed for more than 1.0K at once", "Ask in smaller steps, or raise "
         + "MemoryRoot.CostlyChargeBytes.")]
-    [InlineData(ChargeRefusal.Gate, "the global OOM path does not kill for such a request", "Raise Max of 'root/g', "
+    [InlineData(ChargeRefusal.Gate, "the root kills nobody for a charge with flags None", "Raise Max of 'root/g', "
         + "use less, or register a MemoryReclaimer.")]
     [InlineData(ChargeRefusal.NoVictim, "nothing to reclaim and nobody who may be killed", "Raise Max of 'root/g', "
         + "use less, or register a MemoryReclaimer.")]
@@ -58,6 +58,78 @@ public sealed class ExceptionTextTests
             + "Largest here: m3 30, m2 20, m1 10. Tried: returned all idle stock. "
             + "Raise MemoryRoot.Capacity, use less, or register a MemoryReclaimer.",
             error.Message);
+    }
+
+    [Fact]
+    public void Refusal_at_the_gate_says_what_kept_the_killer_away()
+    {
+        using var world = new World(capacity: 100);
+        MemoryMember member = world.Root.CreateMember("m");
+        member.Charge(60);
+        string Refusal(ChargeFlags flags) =>
+            world.Charge(member, 50, flags).Failed<MemoryLimitExceededException>().Message;
+
+        Assert.Contains(
+            "(the root kills nobody for a charge with flags Confined)", Refusal(ChargeFlags.Confined),
+            StringComparison.Ordinal);
+        using (member.BeginDump())
+        {
+            Assert.Contains(
+                "(nobody is killed for a member that is being dumped)", Refusal(ChargeFlags.None),
+                StringComparison.Ordinal);
+        }
+
+        world.Root.StorageSuspended = true;
+        Assert.Contains(
+            "(nobody is killed while MemoryRoot.StorageSuspended is set)", Refusal(ChargeFlags.None),
+            StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void What_is_gone_is_called_by_its_name()
+    {
+        using var world = new World();
+        MemoryGroup closed = world.Root.CreateGroup("closed");
+        closed.Dispose();
+        MemoryMember exited = world.Root.CreateMember("exited");
+        exited.Dispose();
+        MemoryMember member = world.Root.CreateMember("m");
+        MemoryCharge lease = member.Lease(1);
+        lease.Dispose();
+        MemoryAccount account = member.OpenAccount();
+        account.Dispose();
+
+        foreach ((Action call, string name, string said) in ((Action, string, string)[])[
+            (() => closed.CreateMember("m"), "root/closed", "The group 'root/closed' is closed."),
+            (() => closed.Oom.Register(new MemorySignal()), "root/closed", "The group 'root/closed' is closed."),
+            (() => member.MoveTo(closed), "root/closed", "The group 'root/closed' is closed."),
+            (() => exited.TryCharge(1), "root/exited", "The member 'root/exited' has exited."),
+            (() => exited.TryAllocate(1), "root/exited", "The member 'root/exited' has exited."),
+            (() => exited.Enter(), "root/exited", "The member 'root/exited' has exited."),
+            (() => lease.Grow(1), "root/m", "This lease of 'root/m' was disposed."),
+            (() => account.TryGrow(1), "root/m", "This account of 'root/m' was disposed.")])
+        {
+            var error = Assert.Throws<ObjectDisposedException>(call);
+            Assert.Equal(name, error.ObjectName);
+            Assert.StartsWith(said, error.Message, StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
+    public void Charge_whose_group_is_closed_while_it_waits_hears_which_group()
+    {
+        using var world = new World();
+        MemoryGroup group = world.Root.CreateGroup("g", new MemoryGroupOptions { Max = 100, KillDisabled = true });
+        group.CreateMember("hog").Charge(100);
+        Pending waits = world.Charge(group.CreateMember("m"), 50);
+
+        group.Dispose();
+        world.Run();
+
+        Assert.StartsWith(
+            "The group 'root/g' is closed, and 'root/g/m' has exited with it.",
+            waits.Failed<ObjectDisposedException>().Message,
+            StringComparison.Ordinal);
     }
 
     [Fact]
@@ -179,7 +251,11 @@ public sealed class ExceptionTextTests
                 + "within a group. Charge the other member and uncharge this one instead."),
             (() => world.Root.Pressure.Register((PressureLevel)9, new MemorySignal()), "9 is none of the values of "
                 + "PressureLevel."),
-            (() => member.TryCharge(-1), $"A charge must be between 0 and {1L << 60} bytes.")])
+            (() => member.TryCharge(-1), $"A charge must be between 0 and {1L << 60} bytes."),
+            (() => member.OomScoreAdjustment = 1001, "OomScoreAdjustment must be -1000 (never killed) to 1000 (killed "
+                + "first)."),
+            (() => member.OpenAccount().Shrink(2), "This account of 'root/g/m' uses 0 bytes; no more can be "
+                + "returned.")])
         {
             ArgumentException error = Assert.ThrowsAny<ArgumentException>(call);
             Assert.StartsWith(said, error.Message, StringComparison.Ordinal);

@@ -53,6 +53,17 @@ public sealed class OomReportTextTests
     }
 
     [Fact]
+    public void Kill_that_nobody_asked_for_in_a_group_without_a_limit_names_no_request_and_no_refusal()
+    {
+        OomReport report = Plain with { AskerPath = string.Empty, RequestedBytes = 0, LimitBytes = long.MaxValue };
+
+        string[] lines = report.ToString().Split('\n');
+
+        Assert.Equal("  asked     nobody in particular", lines[1]);
+        Assert.Equal("  refused   nobody: root/t has no limit, 9.0M in use", lines[2]);
+    }
+
+    [Fact]
     public void Steps_that_were_tried_stand_below_each_other()
     {
         OomReport report = Plain with
