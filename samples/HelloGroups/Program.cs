@@ -2,7 +2,7 @@
 // the other one asks, and the greedy one is killed for it. README.md carries the lines between the markers; a test
 // keeps the two equal, so change both.
 
-// <hello>
+// <Hello>
 using MemoryGroups;
 
 using var root = new MemoryRoot(new MemoryRootOptions { CapacityBytes = ByteSize.Parse("64M") });
@@ -13,4 +13,4 @@ greedy.Killed.Register(greedy.Dispose);           // a victim stops its work and
 await greedy.ChargeAsync(ByteSize.Parse("30M"));
 await polite.ChargeAsync(ByteSize.Parse("8M"));   // does not fit: the greedy one is killed, this one goes on
 Console.WriteLine(greedy.KillReport);             // who asked, who refused, who was killed and why
-// </hello>
+// </Hello>
