@@ -221,7 +221,7 @@ public sealed class OomKiller
         if (OomControl.PolicyFor(kill.Group) is { } policy)
         {
             UserCallResult<IReadOnlyList<OomCandidate>> ranked = await UserCall<IReadOnlyList<OomCandidate>>.RunAsync(
-                request, kill.Group, deadline, _ => ValueTask.FromResult(policy.Rank(kill.Scene)))
+                request, kill.Group, deadline, _ => ValueTask.FromResult(CopyOf(policy.Rank(kill.Scene))))
                 .ConfigureAwait(false);
             request.Note(new ReclaimStep("OOM policy", 0, 0, ranked.Outcome));
             return (null, ranked.Value);
@@ -229,6 +229,10 @@ public sealed class OomKiller
 
         return (null, null);
     }
+
+    // The list is the policy's: it may be user code to read it, and the policy may change it for the next OOM.
+    private static IReadOnlyList<OomCandidate> CopyOf(IReadOnlyList<OomCandidate> ranking) =>
+        ranking is null ? null! : [.. ranking];
 
     // With the kill lock held.
     internal OomVerdict ChooseAndKill(OomKill kill, IReadOnlyList<OomCandidate>? ranking)

@@ -1,4 +1,6 @@
 // Custom policies and handlers: what they may decide, and what happens when they decline, lie, throw or are late.
+using System.Collections;
+
 namespace MemoryGroups.Tests;
 
 public sealed class OomPolicyTests
@@ -279,6 +281,43 @@ public sealed class OomPolicyTests
         Assert.Equal(["root/tenant/sharer", "root/tenant/other"], report.Scores.Select(static score => score.Path));
     }
 
+    // It keeps one list and fills it anew each time.
+    [Fact]
+    public void Ranking_counts_as_it_was_given_whatever_its_policy_does_with_the_list_afterwards()
+    {
+        using var world = new World();
+        (MemoryGroup tenant, MemoryMember big, MemoryMember small) = Full(world);
+        List<OomCandidate> own = [];
+        tenant.Oom.Policy = new ScriptedPolicy(_ =>
+        {
+            own.Add(new OomCandidate(small, 1, "ranked"));
+            return own;
+        });
+        world.Once(ProbePoint.BeforeKillLock, own.Clear);
+
+        Pending asking = world.Charge(tenant.CreateMember("asker"), 100);
+
+        Assert.True(asking.Sleeps);
+        Assert.Equal((false, true), (big.IsKilled, small.IsKilled));
+    }
+
+    // Lists are user code, too: reading one may throw, or take its time.
+    [Fact]
+    public void Ranking_that_cannot_be_read_is_reported_and_the_default_runs()
+    {
+        using var world = new World();
+        (MemoryGroup tenant, MemoryMember big, _) = Full(world);
+        tenant.Oom.Policy = new ScriptedPolicy(static _ => new Unreadable());
+
+        Pending asking = world.Charge(tenant.CreateMember("asker"), 100);
+
+        Assert.True(asking.Sleeps);
+        Assert.True(big.IsKilled);
+        Assert.Equal(
+            "threw InvalidOperationException: broken",
+            Assert.Single(Assert.Single(world.Root.Reports.Latest()).Tried).Outcome);
+    }
+
     private static (MemoryGroup Tenant, MemoryMember Big, MemoryMember Small) Full(World world)
     {
         MemoryGroup tenant = world.Root.CreateGroup("tenant", new MemoryGroupOptions { Max = 1000 });
@@ -287,5 +326,16 @@ public sealed class OomPolicyTests
         big.Charge(700);
         small.Charge(300);
         return (tenant, big, small);
+    }
+
+    private sealed class Unreadable : IReadOnlyList<OomCandidate>
+    {
+        public int Count => throw new InvalidOperationException("broken");
+
+        public OomCandidate this[int index] => throw new InvalidOperationException("broken");
+
+        public IEnumerator<OomCandidate> GetEnumerator() => throw new InvalidOperationException("broken");
+
+        IEnumerator IEnumerable.GetEnumerator() => GetEnumerator();
     }
 }
