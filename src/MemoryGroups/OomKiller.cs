@@ -77,31 +77,47 @@ public sealed class OomKiller
             return false;
         }
 
-        OomWaiter waiter = request.NewWaiter(_root);
+        OomWaiter waiter;
         bool gone;
-        using (_root.EnterGuard())
+        try
         {
-            Volatile.Write(ref _disabled, true);
-            gone = _inFlight.Count == 0;
-            (_disablers ??= []).Add(waiter);
+            waiter = request.NewWaiter(_root);
+            using (_root.EnterGuard())
+            {
+                (_disablers ??= []).Add(waiter);
+                Volatile.Write(ref _disabled, true);
+                gone = _inFlight.Count == 0;
+            }
+        }
+        finally
+        {
+            KillLock.Release();
         }
 
-        KillLock.Release();
-        WakeReason reason = gone
-            ? WakeReason.Hint
-            : await waiter.SleepAsync(request.TimeLeft, cancellationToken).ConfigureAwait(false);
+        if (!gone)
+        {
+            await waiter.SleepAsync(request.TimeLeft, cancellationToken).ConfigureAwait(false);
+        }
+
+        // Whatever ended the wait, what holds now counts: somebody else may have enabled the killer meanwhile, or given
+        // up; and who gives up in the moment in which the last victim goes must not undo what others are told.
+        bool isOff;
         using (_root.EnterGuard())
         {
             _disablers!.Remove(waiter);
+            isOff = _disabled && _inFlight.Count == 0;
+            if (!isOff)
+            {
+                Volatile.Write(ref _disabled, false);
+            }
         }
 
-        if (reason == WakeReason.Hint)
+        if (!isOff)
         {
-            return true;
+            _root.WaitQueue.WakeAll(_root);
         }
 
-        Enable();
-        return false;
+        return isOff;
     }
 
     /// <summary>Allows killing again; requests that wait look again at once.</summary>

@@ -84,6 +84,52 @@ public sealed class OomKillerSwitchTests
         Assert.Equal(0, world.Root.OomKiller.VictimsInFlight);
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    [Requirement("M38")]
+    public async Task Disabling_is_not_true_when_somebody_else_has_enabled_the_killer_meanwhile(bool byGivingUp)
+    {
+        using var world = new World();
+        (MemoryMember hog, MemoryMember asker) = Full(world);
+        world.Charge(asker, 100);
+        Task<bool> patient = world.Root.OomKiller.DisableAsync(TimeSpan.FromSeconds(20)).AsTask();
+        Task<bool> hasty = world.Root.OomKiller.DisableAsync(TimeSpan.FromSeconds(byGivingUp ? 1 : 20)).AsTask();
+        world.Advance(TimeSpan.FromSeconds(2));
+        Assert.Equal(byGivingUp, hasty.IsCompleted);
+        if (!byGivingUp)
+        {
+            world.Root.OomKiller.Enable();
+        }
+
+        hog.Dispose();
+        world.Run();
+
+        Assert.True(patient.IsCompleted && hasty.IsCompleted);
+        Assert.False(world.Root.OomKiller.IsDisabled);
+        Assert.Equal((false, false), (await patient, await hasty));
+    }
+
+    [Fact]
+    [Requirement("M38")]
+    public async Task Disabling_given_up_in_the_moment_in_which_the_victim_goes_undoes_no_other()
+    {
+        using var world = new World();
+        (MemoryMember hog, MemoryMember asker) = Full(world);
+        world.Charge(asker, 100);
+        using var cancel = new CancellationTokenSource();
+        Task<bool> patient = world.Root.OomKiller.DisableAsync(TimeSpan.FromSeconds(20)).AsTask();
+        Task<bool> other = world.Root.OomKiller.DisableAsync(TimeSpan.FromSeconds(20), cancel.Token).AsTask();
+        world.Run();
+
+        cancel.Cancel();
+        hog.Dispose();
+        world.Run();
+
+        Assert.True(patient.IsCompleted && other.IsCompleted);
+        Assert.Equal((true, true, true), (await patient, await other, world.Root.OomKiller.IsDisabled));
+    }
+
     [Fact]
     [Requirement("M38")]
     public async Task Disabling_that_times_out_is_false_and_the_killer_is_on_again()
