@@ -153,18 +153,19 @@ public sealed class OomKiller
             return null;
         }
 
-        var kill = new OomKill(request, group, why);
+        OomKill? kill = null;
         OomCandidate? chosen = null;
         bool killed = false;
         try
         {
+            kill = new OomKill(request, group, why);
             chosen = IsDisabled ? null : choose(kill);
             killed = chosen is { } found && kill.Execute(found);
         }
         finally
         {
             KillLock.Release();
-            kill.Publish();
+            kill?.Publish();
         }
 
         return killed ? chosen!.Value.Member.Space.Report : null;
@@ -209,7 +210,7 @@ public sealed class OomKiller
         }
         finally
         {
-            kill.Publish();
+            kill?.Publish();
         }
     }
 
