@@ -85,39 +85,57 @@ internal sealed class UserCall<T> : IThreadPoolWorkItem
         Func<CancellationToken, ValueTask<T>> body,
         Action? ended = null)
     {
-        // Not disposed: the late code may still look at its token, and no handle was ever asked for.
-        var late = new CancellationTokenSource();
-        var call = new UserCall<T>(request, scope, body, ended, late.Token);
         OomWaitQueue queue = request.Root.WaitQueue;
-        if (!queue.AttachToMember(call._waiter))
+        UserCall<T>? call = null;
+        bool begun = false;
+        try
         {
-            // Nobody is left to use the answer.
-            ended?.Invoke();
-            return new UserCallResult<T>(UserCallStatus.Abandoned, default, null);
-        }
+            // Not disposed: the late code may still look at its token, and no handle was ever asked for.
+            var late = new CancellationTokenSource();
+            call = new UserCall<T>(request, scope, body, ended, late.Token);
+            if (!queue.AttachToMember(call._waiter))
+            {
+                // Nobody is left to use the answer.
+                return new UserCallResult<T>(UserCallStatus.Abandoned, default, null);
+            }
 
-        request.Root.Post(call);
-        WakeReason reason = await call._waiter.SleepAsync(deadline, request.Cancel).ConfigureAwait(false);
-        queue.DetachFromMember(call._waiter);
-        if (reason == WakeReason.Hint)
+            request.Root.Post(call);
+            begun = true;
+            WakeReason reason = await call._waiter.SleepAsync(deadline, request.Cancel).ConfigureAwait(false);
+            if (reason == WakeReason.Hint)
+            {
+                return call._result;
+            }
+
+            // Registrations on this token are user code: they run on a work item of their own.
+            request.Root.Post(new CancelLater(late));
+            return new UserCallResult<T>(
+                reason == WakeReason.TimedOut ? UserCallStatus.Late : UserCallStatus.Abandoned, default, null);
+        }
+        finally
         {
-            return call._result;
-        }
+            // Also where there was no memory to begin: a reclaimer would be busy for ever.
+            if (!begun)
+            {
+                ended?.Invoke();
+            }
 
-        // Registrations on this token are user code: they run on a work item of their own.
-        request.Root.Post(new CancelLater(late));
-        return new UserCallResult<T>(
-            reason == WakeReason.TimedOut ? UserCallStatus.Late : UserCallStatus.Abandoned, default, null);
+            if (call is not null)
+            {
+                queue.DetachFromMember(call._waiter);
+            }
+        }
     }
 
     void IThreadPoolWorkItem.Execute() => _ = ExecuteAsync();
 
     private async Task ExecuteAsync()
     {
-        Reentry scope = Reentry.Enter(_scope);
+        Reentry? scope = null;
         UserCallResult<T> result;
         try
         {
+            scope = Reentry.Enter(_scope);
             T value = await _body(_late).ConfigureAwait(false);
             result = new UserCallResult<T>(UserCallStatus.Done, value, null);
         }
@@ -126,7 +144,7 @@ internal sealed class UserCall<T> : IThreadPoolWorkItem
             result = new UserCallResult<T>(UserCallStatus.Threw, default, error);
         }
 
-        scope.End();
+        scope?.End();
         _result = result;
         _ended?.Invoke();
         _waiter.End(WakeReason.Hint);
