@@ -48,9 +48,10 @@ internal sealed class LastResort(MemoryRoot root)
         using (root.EnterGuard())
         {
             isFirst = _running is null;
-            chain = _running ??= new Chain(new OomRequest(
+            chain = _running ?? new Chain(new OomRequest(
                 root, null, Math.Max(1, bytes), ChargeFlags.None, Timeout.InfiniteTimeSpan));
             chain.Sharing.Add(waiter);
+            _running = chain;
         }
 
         if (isFirst)
@@ -73,41 +74,51 @@ internal sealed class LastResort(MemoryRoot root)
         return chain.Gave;
     }
 
-    // Never throws: what user code throws ends in the step's outcome.
+    // What user code throws ends in the step's outcome. Without memory to ask, the run is over for all the same.
     private async Task RunChainAsync(Chain chain)
     {
-        OomRequest request = chain.Request;
-        Probe.At(root, ProbePoint.ChainEntered, request);
-        foreach (MemoryReclaimer reclaimer in Volatile.Read(ref _reclaimers))
+        Probe.At(root, ProbePoint.ChainEntered, chain.Request);
+        try
         {
-            if (!reclaimer.TryBegin())
+            foreach (MemoryReclaimer reclaimer in Volatile.Read(ref _reclaimers))
             {
-                request.Note(new ReclaimStep(reclaimer.Name, request.Bytes, 0, "busy"));
-                continue;
+                await AskAsync(chain, reclaimer).ConfigureAwait(false);
+            }
+        }
+        finally
+        {
+            List<OomWaiter> woken = [];
+            using (root.EnterGuard())
+            {
+                _running = null;
+                woken.AddRange(chain.Sharing.Where(static waiter => waiter.TrySignalLocked(WakeReason.Hint)));
             }
 
-            var ask = new ReclaimRequest(root, request.Bytes, ReclaimReason.LastResort);
-            UserCallResult<long> result = await UserCall<long>.RunAsync(
-                request, root, root.ReclaimDeadline, token => reclaimer.ReclaimAsync(ask, token), reclaimer.End)
-                .ConfigureAwait(false);
-            long gave = MemoryReclaimer.Believable(result.Value);
-            chain.Gave += gave;
-            request.Note(new ReclaimStep(reclaimer.Name + " (last resort)", request.Bytes, gave, result.Outcome));
+            foreach (OomWaiter waiter in woken)
+            {
+                waiter.Complete();
+            }
         }
 
-        List<OomWaiter> woken = [];
-        using (root.EnterGuard())
+        Probe.At(root, ProbePoint.ChainLeft, chain.Request);
+    }
+
+    private async ValueTask AskAsync(Chain chain, MemoryReclaimer reclaimer)
+    {
+        OomRequest request = chain.Request;
+        if (!reclaimer.TryBegin())
         {
-            _running = null;
-            woken.AddRange(chain.Sharing.Where(static waiter => waiter.TrySignalLocked(WakeReason.Hint)));
+            request.Note(new ReclaimStep(reclaimer.Name, request.Bytes, 0, "busy"));
+            return;
         }
 
-        foreach (OomWaiter waiter in woken)
-        {
-            waiter.Complete();
-        }
-
-        Probe.At(root, ProbePoint.ChainLeft, request);
+        var ask = new ReclaimRequest(root, request.Bytes, ReclaimReason.LastResort);
+        UserCallResult<long> result = await UserCall<long>.RunAsync(
+            request, root, root.ReclaimDeadline, token => reclaimer.ReclaimAsync(ask, token), reclaimer.End)
+            .ConfigureAwait(false);
+        long gave = MemoryReclaimer.Believable(result.Value);
+        chain.Gave += gave;
+        request.Note(new ReclaimStep(reclaimer.Name + " (last resort)", request.Bytes, gave, result.Outcome));
     }
 
     private void Remove(MemoryReclaimer reclaimer)
