@@ -22,19 +22,29 @@ internal sealed class BackgroundReclaim(MemoryGroup group) : IThreadPoolWorkItem
         }
 
         _wanted = wanted;
-        group.Root.Post(this);
-        return true;
+        try
+        {
+            group.Root.Post(this);
+            return true;
+        }
+        catch (OutOfMemoryException)
+        {
+            // Nobody waits for it, least of all the charge that was granted just now; the next one tries again.
+            Interlocked.Exchange(ref _running, false);
+            return false;
+        }
     }
 
     void IThreadPoolWorkItem.Execute() => _ = RunAsync();
 
     private async Task RunAsync()
     {
-        var request = new OomRequest(group.Root, null, 0, ChargeFlags.None, group.WaitTimeout);
         ReclaimReason reason = group == group.Root ? ReclaimReason.Capacity : ReclaimReason.High;
         bool isMet;
         try
         {
+            var request = new OomRequest(group.Root, null, 0, ChargeFlags.None, group.WaitTimeout);
+
             // Idle bytes first: they cost nobody anything.
             group.Root.Stocks.Drain(group);
 
