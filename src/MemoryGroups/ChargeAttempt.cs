@@ -132,6 +132,10 @@ internal sealed partial class ChargeAttempt
             {
                 await HighThrottle.ApplyAsync(request, Charged).ConfigureAwait(false);
             }
+            catch (OutOfMemoryException)
+            {
+                // The bytes are charged, and an exception would say that they are not.
+            }
             finally
             {
                 EndStall();
