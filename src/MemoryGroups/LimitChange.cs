@@ -14,7 +14,13 @@ internal static class LimitChange
     {
         // What it replaced, not what it was a moment ago: of two changes at once, the one that comes second may raise
         // what the first has lowered, and whoever sleeps because of the first has to hear of it.
-        group.Counter.SetLimit(bytes, out long before);
+        long before;
+        Probe.At(group.Root, ProbePoint.BeforeSwap, group.Counter);
+        using (group.Root.EnterGuard(group))
+        {
+            group.Counter.SetLimit(bytes, out before);
+        }
+
         Tell(group, bytes, before);
     }
 
@@ -98,19 +104,15 @@ internal static class LimitChange
             group.Root.Stocks.Drain(group);
             if (group.Usage <= bytes)
             {
-                if (group.Counter.SetLimit(bytes, out long before) <= bytes)
+                if (TryInstall(group, bytes, out long before))
                 {
                     // May be a raise all the same, when somebody set a still lower one since we looked.
                     Tell(group, bytes, before);
                     return true;
                 }
 
-                // Usage grew between the look and the change: the old limit comes back, unless somebody has set
-                // another one meanwhile, and we look again.
-                if (group.Counter.TryReplaceLimit(bytes, before))
-                {
-                    Tell(group, before, bytes);
-                }
+                // Usage grew between the look and the change, and we look again.
+                Tell(group, before, bytes);
             }
 
             if (rounds == ChargeAttempt.MaxRounds || cancel.IsCancellationRequested)
@@ -126,6 +128,23 @@ internal static class LimitChange
                 group.Pressure.Despair();
                 return false;
             }
+        }
+    }
+
+    // One step for whoever else sets a limit, or the one put back could undo theirs: it may be the same number. Not for
+    // charges: one that comes in between is refused by the limit that does not stay, and told when it is gone.
+    private static bool TryInstall(MemoryGroup group, long bytes, out long before)
+    {
+        Probe.At(group.Root, ProbePoint.BeforeSwap, group.Counter);
+        using (group.Root.EnterGuard(group))
+        {
+            bool fits = group.Counter.SetLimit(bytes, out before) <= bytes;
+            if (!fits)
+            {
+                group.Counter.SetLimit(before, out _);
+            }
+
+            return fits;
         }
     }
 

@@ -170,16 +170,8 @@ internal sealed class UsageCounter(MemoryGroup group, UsageCounter? parent, long
     // store the limit and then read the usage; both with a full fence, so one of the two sees the other.
     internal long SetLimit(long newLimit, out long before)
     {
-        Probe.At(Group.Root, ProbePoint.BeforeSwap, this);
         before = Interlocked.Exchange(ref _limit, newLimit);
         return Usage;
-    }
-
-    // Only if nobody has set another one since.
-    internal bool TryReplaceLimit(long old, long newLimit)
-    {
-        Probe.At(Group.Root, ProbePoint.BeforeSwap, this);
-        return Interlocked.CompareExchange(ref _limit, newLimit, old) == old;
     }
 
     // Here or above: the closest level that could not admit so much even if it were empty. Unattributed bytes, for

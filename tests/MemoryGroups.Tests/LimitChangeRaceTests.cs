@@ -136,6 +136,32 @@ public sealed class LimitChangeRaceTests
         Assert.All(reclaimer.Calls, static call => Assert.Equal(ReclaimReason.LimitLowered, call.Reason));
     }
 
+    // The usage grew in between, so the old limit comes back; not over the one that somebody else has set meanwhile.
+    [Fact]
+    [Requirement("M39")]
+    public void Refused_try_set_max_does_not_undo_the_same_limit_set_by_somebody_else()
+    {
+        using var world = new World();
+        MemoryGroup tenant = world.Root.CreateGroup("tenant", new MemoryGroupOptions { Max = 1000 });
+        MemoryMember member = tenant.CreateMember("member");
+        Assert.True(member.TryCharge(500));
+        bool isSet = false;
+        world.Once(ProbePoint.BeforeSwap, () =>
+        {
+            Assert.True(member.TryCharge(200));
+            world.Once(ProbePoint.BeforeSwap, () =>
+            {
+                isSet = true;
+                tenant.Max = 600;
+            });
+        });
+
+        Assert.False(world.Await(tenant.TrySetMaxAsync(600)));
+
+        Assert.Equal(isSet ? 600 : 1000, tenant.Max);
+        Assert.Equal(700, tenant.Usage);
+    }
+
     [Theory]
     [InlineData("Max")]
     [InlineData("TrySetMax")]
