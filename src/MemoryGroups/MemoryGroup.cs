@@ -16,8 +16,7 @@ namespace MemoryGroups;
 public partial class MemoryGroup : IDisposable, IRosterItem
 {
     private MemberBooks[] _leftBooks = [];
-    private long _knownBatch;
-    private int _knownVersion = -1;
+    private long _knownBatch = -1;
     private bool _closed;
     private OomControl? _oom;
     private GroupStock? _stock;
@@ -114,19 +113,21 @@ public partial class MemoryGroup : IDisposable, IRosterItem
     // What the options said; the batch itself also depends on the limits.
     internal long? OwnBatchBytes => _rare?.BatchBytes;
 
-    // The batch follows the smallest limit on the path; found again after any limit of the tree changed.
+    // The batch follows the smallest limit on the path; found again after any limit of the tree changed. Kept in one
+    // word with the version it belongs to: of two who find it at once, the one that looked earlier may write later.
     internal long BatchBytes
     {
         get
         {
             int version = Root.LimitsVersion;
-            if (_knownVersion != version)
+            long known = Volatile.Read(ref _knownBatch);
+            if (known >> 32 != version)
             {
-                _knownBatch = GroupStock.FindBatch(this);
-                Volatile.Write(ref _knownVersion, version);
+                known = ((long)version << 32) | GroupStock.FindBatch(this);
+                Volatile.Write(ref _knownBatch, known);
             }
 
-            return _knownBatch;
+            return known & uint.MaxValue;
         }
     }
 
