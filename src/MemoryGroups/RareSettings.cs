@@ -61,7 +61,14 @@ internal sealed class RareSettings
 
     internal void ReclaimToHigh(MemoryGroup group)
     {
-        _toHigh ??= new BackgroundReclaim(group);
-        _toHigh.Start();
+        // One for the group, or two who set High at once would have two runs.
+        BackgroundReclaim? toHigh = Volatile.Read(ref _toHigh);
+        if (toHigh is null)
+        {
+            var fresh = new BackgroundReclaim(group);
+            toHigh = Interlocked.CompareExchange(ref _toHigh, fresh, null) ?? fresh;
+        }
+
+        toHigh.Start();
     }
 }
