@@ -33,7 +33,7 @@ internal sealed class OomKill(OomRequest request, MemoryGroup group, string why)
     {
         MemoryMember victim = candidate.Member;
         OomReportBuilder builder = OomReportBuilder.Before(this, candidate, why);
-        if (!TrySend(candidate, space => space.Draft(_root, builder)))
+        if (!TrySend(candidate, Group, space => space.Draft(_root, builder)))
         {
             return false;
         }
@@ -50,7 +50,7 @@ internal sealed class OomKill(OomRequest request, MemoryGroup group, string why)
                 if (member.OomScoreAdjustment > MemoryMember.NeverKill)
                 {
                     var also = new OomCandidate(member, Score(member), $"'{whole.Path}' is killed as a whole");
-                    TrySend(also, space => space.Report = report with { Outcome = OomOutcome.InFlight });
+                    TrySend(also, whole, space => space.Report = report with { Outcome = OomOutcome.InFlight });
                 }
             });
             string[] all = [victim.Path, .. _killed.Skip(before)];
@@ -102,13 +102,13 @@ internal sealed class OomKill(OomRequest request, MemoryGroup group, string why)
         }
     }
 
-    private bool TrySend(OomCandidate candidate, Action<MemorySpace> setReport)
+    private bool TrySend(OomCandidate candidate, MemoryGroup within, Action<MemorySpace> setReport)
     {
         MemorySpace space = candidate.Member.Space;
         using (_root.EnterGuard())
         {
             // It may have moved away since it was looked at; once it is a victim, it stays.
-            if (!candidate.Member.Group.IsWithin(Group) || !space.TryMakeVictimLocked())
+            if (!candidate.Member.Group.IsWithin(within) || !space.TryMakeVictimLocked())
             {
                 return false;
             }

@@ -133,4 +133,47 @@ public sealed class GroupKillScenarioTests
         Assert.True(member.TryCharge(bytes));
         return member;
     }
+
+    // On real threads: it moves while its group is being killed. Either it stays and dies with the others, or it goes.
+    [Fact]
+    [Requirement("M28")]
+    public void Member_that_moved_out_of_a_group_is_not_killed_with_it()
+    {
+        using MemoryRoot root = RacingRoot.On(new VirtualTime());
+        MemoryGroup elsewhere = root.CreateGroup("elsewhere");
+        bool isSent = false;
+        root.ProbeHook = (point, _) =>
+        {
+            if (point == ProbePoint.KillSent)
+            {
+                Volatile.Write(ref isSent, true);
+            }
+        };
+        for (int round = 0; round < 4000; round++)
+        {
+            MemoryGroup whole = root.CreateGroup("whole", new MemoryGroupOptions { KillWholeGroup = true });
+            whole.CreateMember("largest").Charge(1000);
+            MemoryMember[] movers = [.. Enumerable.Range(0, 8).Select(i => whole.CreateMember($"mover{i}"))];
+            bool[] moved = new bool[movers.Length];
+            Parallel.Invoke(
+                new ParallelOptions { MaxDegreeOfParallelism = 2 },
+                () => root.OomKiller.KillNowAsync().AsTask().GetAwaiter().GetResult(),
+                () =>
+                {
+                    SpinWait.SpinUntil(() => Volatile.Read(ref isSent), TimeSpan.FromSeconds(10));
+                    for (int i = movers.Length - 1; i >= 0; i--)
+                    {
+                        moved[i] = movers[i].MoveTo(elsewhere);
+                    }
+                });
+            for (int i = 0; i < movers.Length; i++)
+            {
+                Assert.False(moved[i] && movers[i].IsKilled, $"round {round}: it had left the group that was killed");
+                movers[i].Dispose();
+            }
+
+            whole.Dispose();
+            isSent = false;
+        }
+    }
 }
