@@ -153,7 +153,7 @@ internal sealed partial class ChargeAttempt
         Request.Cancel.ThrowIfCancellationRequested();
 
         // A member that is still there has moved: its group was closed under a charge that it had begun there.
-        Gone.ThrowIf(Charged.IsClosed && _member.Group != Charged, Charged);
+        Gone.ThrowIf(Request.HasLostItsGroup, Charged);
         if (MustQueueBehindAged(_books, _flags, _request, out MemoryGroup? aged) && !Request.IsImpossible)
         {
             await QueueBehindAgedAsync(aged!).ConfigureAwait(false);

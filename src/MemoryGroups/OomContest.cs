@@ -96,7 +96,7 @@ internal sealed class OomContest
 
             // As in the contest: stock that opened before we were counted as a waiter must not hide bytes from us.
             contest._root.Stocks.DrainAll(group);
-            return stillWaits()
+            return stillWaits() && !request.HasLostItsGroup
                 ? contest.VerdictOn(await contest.SleepAsync(atMost).ConfigureAwait(false))
                 : OomVerdict.Retry;
         }
@@ -137,9 +137,9 @@ internal sealed class OomContest
         Probe.At(_root, ProbePoint.Marked, _request);
 
         // Stock that opened before we were counted as a waiter comes back here; none opens after. A limit that was cut
-        // before that woke nobody who may have to leave because of it.
+        // before that woke nobody who may have to leave because of it, nor did a group that was closed before.
         _root.Stocks.DrainAll(_group);
-        if (_request.FitsIn(_group) || _request.IsImpossible)
+        if (_request.FitsIn(_group) || _request.IsImpossible || _request.HasLostItsGroup)
         {
             return Next.LookAgain;
         }

@@ -143,6 +143,9 @@ internal sealed class OomRequest
     // No uncharge and no kill can help: waiting would be for a limit to be raised again.
     internal bool IsImpossible => Charged?.Counter.NeverAdmits(Bytes, RootFloor) is not null;
 
+    // Its group was closed, and its asker lives on elsewhere: refused, and nobody will ever wake it here again.
+    internal bool HasLostItsGroup => Charged is { IsClosed: true } group && Asker?.Group != group;
+
     internal bool FitsIn(MemoryGroup group) => Bytes <= group.Counter.Room(RootFloor);
 
     // Who may use the reserve is let over the limits of groups, as far as both it and the root have the bytes.

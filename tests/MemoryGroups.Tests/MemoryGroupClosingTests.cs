@@ -105,6 +105,27 @@ public sealed class MemoryGroupClosingTests
         world.AssertQuiet();
     }
 
+    // Its member has moved and lives on, and what that has left there keeps the group full.
+    [Fact]
+    public void Charge_whose_member_has_moved_is_refused_when_the_group_is_closed_before_it_waits_there()
+    {
+        using var world = new World();
+        MemoryGroup tenant = world.Root.CreateGroup("tenant", FullGroup.Sleepy);
+        MemoryGroup other = world.Root.CreateGroup("other");
+        MemoryMember hog = FullGroup.Fill(world, tenant);
+        MemoryMember asker = tenant.CreateMember("asker");
+        world.Once(ProbePoint.ChargeRefused, () =>
+        {
+            Assert.True(hog.MoveTo(other) && asker.MoveTo(other));
+            tenant.Dispose();
+        });
+
+        Pending asking = world.Charge(asker, 10);
+
+        asking.Failed<ObjectDisposedException>();
+        Assert.Equal((1000, 0), (tenant.Usage, world.Root.WaitingCharges));
+    }
+
     [Fact]
     [Requirement("M3")]
     public void Peak_rises_on_success_only_and_can_be_reset()

@@ -60,7 +60,7 @@ internal static class ProtocolMutants
             new Replacement(
                 Contest,
                 "        _root.Stocks.DrainAll(_group);\n"
-                + "        if (_request.FitsIn(_group) || _request.IsImpossible)\n",
+                + "        if (_request.FitsIn(_group) || _request.IsImpossible || _request.HasLostItsGroup)\n",
                 "        _root.Stocks.DrainAll(_group);\n        if (false)\n")),
         new(
             "mark after trylock",
