@@ -99,6 +99,9 @@ public sealed partial class MemoryMember : IDisposable, IRosterItem
     // A victim, and who is let finish like one, repays the reserve with every byte it returns: exact.
     internal bool MayHoldStock => !IsKilled && !IsExited && !HasLeftBooks && !IsShut && !Space.MayUseReserve;
 
+    // The others wait for its memory, or it has gone: it is not paused. Who is let finish is a victim without a kill.
+    private bool MustRun => IsKilled || IsExited || (IsDying && Space.IsVictim);
+
     // Guarded by the root's guard.
     internal WaiterList? Waiters { get; set; }
 
@@ -170,11 +173,11 @@ public sealed partial class MemoryMember : IDisposable, IRosterItem
     /// <summary>Pauses the member: <see cref="WaitWhileFrozenAsync"/> waits until it is thawed or killed.</summary>
     public void Freeze()
     {
-        if (!IsKilled && !IsExited)
+        if (!MustRun)
         {
             Interlocked.CompareExchange(
                 ref _thawed, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously), null);
-            if (IsKilled || IsExited)
+            if (MustRun)
             {
                 // Killed between the look and the pause: a victim must run to give its memory back.
                 Thaw();

@@ -174,6 +174,22 @@ public sealed class KillScenarioTests
     }
 
     [Fact]
+    [Requirement("S003-10")]
+    public void Member_that_is_let_finish_is_not_paused_any_more()
+    {
+        using var world = new World();
+        (_, MemoryMember hog) = Full(world);
+        hog.BeginExit();
+        world.Charge(hog, 100);
+        Assert.True(hog.Space.IsVictim && !hog.IsKilled);
+
+        hog.Freeze();
+
+        Assert.False(hog.IsFrozen);
+        Assert.True(hog.WaitWhileFrozenAsync().IsCompletedSuccessfully);
+    }
+
+    [Fact]
     [Requirement("M33")]
     public void Victims_exit_hides_its_space_only_when_its_bytes_are_back()
     {
