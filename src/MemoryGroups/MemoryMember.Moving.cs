@@ -202,9 +202,12 @@ public sealed partial class MemoryMember
     {
         MemberBooks left = _books;
         MemberBooks next = Array.Find(_left, books => books.Group == to) ?? fresh;
+
+        // What may fail for want of memory comes first: half moved it would be in no group's list, and never killed.
+        to.MemberRoster.MakeRoomLocked();
+        LinkLocked(left);
         _group.MemberRoster.RemoveLocked(this);
         to.MemberRoster.AddLocked(this);
-        LinkLocked(left);
         Volatile.Write(ref _hasMoved, true);
         Volatile.Write(ref _group, to);
         RecountLocked();
@@ -221,8 +224,9 @@ public sealed partial class MemoryMember
 
     private void LinkLocked(MemberBooks books)
     {
-        Volatile.Write(ref _left, [.. _left, books]);
+        MemberBooks[] left = [.. _left, books];
         books.Group.FirstOpen().AddLeftLocked(books);
+        Volatile.Write(ref _left, left);
     }
 
     private void UnlinkLocked(MemberBooks books)

@@ -25,13 +25,18 @@ internal struct Roster<T>
 
     internal ReadOnlySpan<T?> Read() => Volatile.Read(ref _places);
 
-    internal void AddLocked(T item)
+    // For one more, so that the next AddLocked cannot fail for want of memory.
+    internal void MakeRoomLocked()
     {
         if (_places is null || _used == _places.Length)
         {
             Repack(Math.Max(4, 2 * _live));
         }
+    }
 
+    internal void AddLocked(T item)
+    {
+        MakeRoomLocked();
         item.RosterPlace = _used;
         Volatile.Write(ref _places![_used], item);
         _used++;
@@ -50,7 +55,14 @@ internal struct Roster<T>
         Volatile.Write(ref _live, _live - 1);
         if (_places.Length > 16 && _live < _places.Length / 4)
         {
-            Repack(2 * _live);
+            try
+            {
+                Repack(2 * _live);
+            }
+            catch (OutOfMemoryException)
+            {
+                // The holes stay. Who goes away must not fail in the middle of it.
+            }
         }
     }
 
