@@ -333,16 +333,7 @@ internal sealed partial class StockLedger
         }
     }
 
-    // Those of the groups above first: who has them can be listed up to the root without making any.
-    private static StockLinks LinksOf(MemoryGroup group)
-    {
-        if (group.StockLinks is null && group.Parent is { } parent)
-        {
-            LinksOf(parent);
-        }
-
-        return group.StockLinks ??= new StockLinks();
-    }
+    private static StockLinks LinksOf(MemoryGroup group) => group.StockLinks ??= new StockLinks();
 
     private static void Unlink(StockHolder holder)
     {

@@ -1,4 +1,4 @@
-// No memory to hand work over to the pool: what was to be run is not, and nothing waits for it, or stays shut, for ever.
+// No memory to hand work over to the pool: what was to be run is not, and nothing waits for it, or is shut, for ever.
 namespace MemoryGroups.Tests;
 
 public sealed class HandOverFailureTests
@@ -87,7 +87,7 @@ public sealed class HandOverFailureTests
             if (_fails)
             {
                 _fails = false;
-                throw new OutOfMemoryException();
+                throw new InsufficientMemoryException();
             }
 
             options.PostHook!(item);

@@ -66,7 +66,8 @@ internal sealed partial class ModelRun
                 return true;
             case ModelVerb.Freeze when MemberAt(one.A) is { } member:
                 member.Real.Freeze();
-                member.Model.Frozen |= !member.Model.Killed && !member.Model.Exited;
+                member.Model.Frozen |= !member.Model.Killed && !member.Model.Exited
+                    && !(member.Model.IsDying && member.Model.Space.Victim);
                 return true;
             case ModelVerb.Thaw when MemberAt(one.A) is { } member:
                 member.Real.Thaw();

@@ -229,8 +229,9 @@ internal sealed partial class ReferenceModel
             request.Outcome = null;
             yield return sleep;
             _disablers.Remove(sleep);
-            request.Outcome = sleep.Why == WakeReason.Hint ? "True" : "False";
-            if (sleep.Why != WakeReason.Hint)
+            bool isOff = KillerDisabled && _inFlight.Count == 0;
+            request.Outcome = isOff ? "True" : "False";
+            if (!isOff)
             {
                 EnableKiller();
             }
