@@ -137,10 +137,12 @@ internal sealed class DuckDbRun<T>(
     }
 
     // Ends a transaction that was left open, and whatever the engine holds for a query that was not read to its end: it
-    // keeps that until the next statement. That there is nothing to roll back is an error of the engine, and fine.
+    // keeps that until the next statement. That there is nothing to roll back is an error of the engine, and fine. An
+    // order to stop, which the timer repeats, must not reach this one: the next query would run in the transaction that
+    // is left, and lose what it changes.
     private void LetGo(DuckDbConnection connection)
     {
-        connection.Resume();
+        connection.End();
         try
         {
             connection.Execute("ROLLBACK");
@@ -149,6 +151,7 @@ internal sealed class DuckDbRun<T>(
         {
         }
 
+        connection.Begin(this);
         if (Volatile.Read(ref _stop)) connection.Stop(this);
     }
 

@@ -81,6 +81,45 @@ public sealed class StopTests
             }));
     }
 
+    // The timer repeats the order as long as the query runs: at the moment of its rollback too.
+    [Fact]
+    public async Task Order_that_is_repeated_while_a_query_ends_leaves_no_transaction_open()
+    {
+        using var duck = new DuckDb();
+        MemoryGroup group = duck.Group();
+        DuckDbSession session = duck.Open(group);
+        await session.RunAsync("make", connection => connection.Execute("CREATE TABLE t(i BIGINT)"));
+        for (int n = 0; n < 50; n++)
+        {
+            using MemoryMember member = group.CreateMember("stopped");
+            using var cancel = new CancellationTokenSource();
+            bool ended = false;
+            var run = new DuckDbRun<long>(
+                session,
+                member,
+                connection =>
+                {
+                    connection.Execute("BEGIN");
+                    connection.Execute("INSERT INTO t VALUES (1)");
+                    cancel.Cancel();
+                    return connection.Scalar(Endless);
+                },
+                cancel.Token,
+                cancel.Token);
+            var timer = new Thread(() =>
+            {
+                while (!Volatile.Read(ref ended)) run.Tick();
+            });
+            timer.Start();
+            await Assert.ThrowsAnyAsync<OperationCanceledException>(run.ExecuteAsync);
+            Volatile.Write(ref ended, true);
+            Assert.True(timer.Join(Deadline));
+
+            Assert.Equal(
+                0, await session.RunAsync("count", connection => connection.Scalar("SELECT count(*) FROM t")));
+        }
+    }
+
     [Fact]
     public async Task Stop_while_rows_are_read_stops_the_reader()
     {
