@@ -16,6 +16,9 @@ namespace DuckDbGroups;
 public sealed class DuckDbConnection : IDisposable
 {
     private readonly Lock _gate = new();
+
+    // An instance lives on, with its memory and its file, as long as one of its readers does.
+    private readonly List<DuckDbReader> _readers = [];
     private nint _handle;
     private bool _stopped;
     private object? _run;
@@ -57,7 +60,9 @@ public sealed class DuckDbConnection : IDisposable
         try
         {
             statement.Bind(parameters);
-            return statement.Query();
+            DuckDbReader reader = statement.Query();
+            _readers.Add(reader);
+            return reader;
         }
         catch
         {
@@ -89,6 +94,7 @@ public sealed class DuckDbConnection : IDisposable
     /// <summary>Closes the connection. Closing twice is harmless.</summary>
     public void Dispose()
     {
+        CloseReaders();
         lock (_gate)
         {
             if (_handle != 0) DuckDbNative.Disconnect(ref _handle);
@@ -116,6 +122,14 @@ public sealed class DuckDbConnection : IDisposable
             if (_run == run) InterruptLocked();
         }
     }
+
+    // Those that nobody disposed.
+    internal void CloseReaders()
+    {
+        while (_readers.Count > 0) _readers[^1].Dispose();
+    }
+
+    internal void Forget(DuckDbReader reader) => _readers.Remove(reader);
 
     internal static string Bytes(long bytes) => string.Create(CultureInfo.InvariantCulture, $"{bytes}B");
 

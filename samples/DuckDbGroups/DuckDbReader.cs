@@ -110,6 +110,7 @@ public sealed unsafe class DuckDbReader : IDisposable
     {
         if (_disposed) return;
         _disposed = true;
+        _connection.Forget(this);
         DropChunk();
         DuckDbNative.DestroyResult(ref _result);
         _statement?.Dispose();

@@ -130,6 +130,7 @@ internal sealed class DuckDbRun<T>(
         }
         finally
         {
+            connection.CloseReaders();
             bool onlyRead = connection.HasOnlyRead;
             if (!(onlyRead && connection.HasLetGo)) LetGo(connection);
             connection.HasOnlyRead = onlyRead;

@@ -67,6 +67,12 @@ internal sealed class DuckDb : IDisposable
     // Takes months and no memory.
     internal const string Endless = "SELECT count(*) FROM range(1000000000000000) t(i) WHERE i % 7 = 3";
 
+    internal string File => Path.Combine(_folder, "test.db");
+
+    // Whether the engine has it open, in this process.
+    internal bool HasFileOpen => Directory.GetFiles("/proc/self/fd").Any(
+        descriptor => new FileInfo(descriptor).LinkTarget == File);
+
     internal static MemoryMember Member(MemoryGroup group, string name) =>
         group.Members.Single(member => member.Name == name);
 }

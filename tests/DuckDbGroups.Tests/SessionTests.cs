@@ -69,6 +69,20 @@ public sealed class SessionTests
     }
 
     [Fact]
+    public async Task Reader_that_nobody_disposed_does_not_keep_the_instance_alive()
+    {
+        using var duck = new DuckDb();
+        DuckDbSession session = duck.Open(duck.Group(), "session", new DuckDbOptions { File = duck.File });
+        await session.RunAsync("forgets", connection =>
+            connection.Query("SELECT i FROM range(100000) t(i)").Read());
+        Assert.True(duck.HasFileOpen);
+
+        session.Dispose();
+
+        Assert.False(duck.HasFileOpen);
+    }
+
+    [Fact]
     public async Task Tables_that_were_dropped_go_back_when_the_session_rests()
     {
         using var duck = new DuckDb();
