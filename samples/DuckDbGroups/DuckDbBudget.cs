@@ -68,7 +68,15 @@ internal sealed class DuckDbBudget : IDisposable
         _clock = clock;
         _ofSession = LeastBytes;
         _watch = database.Connect();
-        _usage = _watch.Prepare(UsageQuery);
+        try
+        {
+            _usage = _watch.Prepare(UsageQuery);
+        }
+        catch
+        {
+            _watch.Dispose();
+            throw;
+        }
     }
 
     internal long LimitBytes

@@ -59,12 +59,22 @@ public sealed class DuckDbSession : IDisposable
         _whenLarge = whenLarge;
         _database = database;
         Connection = database.Connect();
-        Budget = new DuckDbBudget(database, member, TimeProvider.System);
+        try
+        {
+            Budget = new DuckDbBudget(database, member, TimeProvider.System);
+            _reclaimer = AddReclaimer(Budget, member);
+        }
+        catch
+        {
+            // Or the instance would live on, with its file, whatever becomes of its handle.
+            Connection.Dispose();
+            throw;
+        }
+
         Worker = new QueryThread(member.Path);
         _timer = TimeProvider.System.CreateTimer(
             static session => ((DuckDbSession)session!).OnTick(), this, Timeout.InfiniteTimeSpan,
             Timeout.InfiniteTimeSpan);
-        _reclaimer = member.Group.AddReclaimer(new DuckDbReclaimer(Budget, member.Name));
         _killed = member.Killed.UnsafeRegister(Close, this);
         _exited = member.Exited.UnsafeRegister(Close, this);
 
@@ -221,6 +231,20 @@ public sealed class DuckDbSession : IDisposable
         // What is left behind counts from now on. Killable as its group says, which may be never.
         _member.OomScoreAdjustment =
             Budget.RestingBytes < KillableFromBytes ? MemoryMember.NeverKill : _whenLarge;
+    }
+
+    // The group may have been closed while the instance was opened.
+    private static IDisposable AddReclaimer(DuckDbBudget budget, MemoryMember member)
+    {
+        try
+        {
+            return member.Group.AddReclaimer(new DuckDbReclaimer(budget, member.Name));
+        }
+        catch
+        {
+            budget.Dispose();
+            throw;
+        }
     }
 
     private void OnTick()

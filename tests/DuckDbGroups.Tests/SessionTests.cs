@@ -174,6 +174,23 @@ public sealed class SessionTests
     }
 
     [Fact]
+    public async Task Group_closed_while_an_instance_is_opened_leaves_no_instance()
+    {
+        using var duck = new DuckDb();
+        MemoryGroup group = duck.Group();
+        var options = new DuckDbOptions { File = duck.File };
+        Task<DuckDbSession> opening = Task.Run(() => DuckDbSession.Open(options, group, "session"), Abort);
+
+        // It is charged first, and the engine takes its time.
+        Assert.True(SpinWait.SpinUntil(() => group.UsageLower > 0, Deadline));
+        group.Dispose();
+        Exception? error = await Record.ExceptionAsync(() => opening.WaitAsync(Deadline, TimeProvider.System, Abort));
+
+        Assert.True(error is null or ObjectDisposedException, error?.ToString());
+        Assert.False(duck.HasFileOpen);
+    }
+
+    [Fact]
     public void Group_without_room_for_an_instance_refuses_to_open_and_keeps_nothing()
     {
         using var duck = new DuckDb();
