@@ -143,6 +143,10 @@ public sealed class DuckDbConnection : IDisposable
         ArgumentNullException.ThrowIfNull(sql);
         ObjectDisposedException.ThrowIf(_handle == 0, this);
         ThrowIfStopped();
+
+        // The engine would run what is before it: perhaps a DELETE without its WHERE.
+        if (sql.Contains('\0', StringComparison.Ordinal))
+            throw new DuckDbException("A statement holds no NUL character. Give such a text as a parameter.");
         if (DuckDbNative.Prepare(_handle, sql, out nint handle) == DuckDbNative.Ok)
             return new DuckDbStatement(this, handle);
 

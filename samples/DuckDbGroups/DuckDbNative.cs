@@ -74,8 +74,8 @@ internal static unsafe partial class DuckDbNative
     [LibraryImport(Library, EntryPoint = "duckdb_bind_int64")]
     internal static partial int BindInt64(nint statement, ulong index, long value);
 
-    [LibraryImport(Library, EntryPoint = "duckdb_bind_varchar", StringMarshalling = StringMarshalling.Utf8)]
-    internal static partial int BindText(nint statement, ulong index, string value);
+    [LibraryImport(Library, EntryPoint = "duckdb_bind_varchar_length")]
+    internal static partial int BindText(nint statement, ulong index, byte* text, ulong bytes);
 
     [LibraryImport(Library, EntryPoint = "duckdb_execute_prepared")]
     internal static partial int Execute(nint statement, out DuckDbResult result);

@@ -159,6 +159,38 @@ public sealed class SessionTests
         });
     }
 
+    [Theory]
+    [InlineData("with\0a NUL")]
+    [InlineData("")]
+    public async Task Text_is_bound_from_its_first_character_to_its_last(string text)
+    {
+        using var duck = new DuckDb();
+        DuckDbSession session = duck.Open(duck.Group());
+
+        string seen = await session.RunAsync("bound", connection =>
+        {
+            using DuckDbReader reader = connection.Query("SELECT $text", ("text", text));
+            Assert.True(reader.Read());
+            return reader.GetString(0);
+        });
+
+        Assert.Equal(text, seen);
+    }
+
+    [Fact]
+    public async Task Statement_with_a_NUL_is_not_run_up_to_it()
+    {
+        using var duck = new DuckDb();
+        DuckDbSession session = duck.Open(duck.Group());
+        await session.RunAsync("make", connection => connection.Execute("CREATE TABLE t AS SELECT 1 AS i"));
+
+        DuckDbException error = await Assert.ThrowsAsync<DuckDbException>(
+            () => session.RunAsync("cut", connection => connection.Execute("DELETE FROM t\0 WHERE i = 2")));
+
+        Assert.Contains("NUL", error.Message, StringComparison.Ordinal);
+        Assert.Equal(1, await session.RunAsync("count", connection => connection.Scalar("SELECT count(*) FROM t")));
+    }
+
     [Fact]
     public async Task Query_s_own_error_stays_its_own()
     {
