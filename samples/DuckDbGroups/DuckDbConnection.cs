@@ -75,6 +75,7 @@ public sealed class DuckDbConnection : IDisposable
     /// <param name="sql">One statement.</param>
     /// <returns>The value.</returns>
     /// <exception cref="DuckDbException">It failed, was interrupted, or has no row.</exception>
+    /// <exception cref="InvalidCastException">The value is no integer, or null.</exception>
     /// <exception cref="ObjectDisposedException">The connection is closed.</exception>
     public long Scalar(string sql)
     {

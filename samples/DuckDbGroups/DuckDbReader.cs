@@ -19,6 +19,7 @@ public sealed unsafe class DuckDbReader : IDisposable
     private nint _chunk;
     private ulong _rows;
     private ulong _row;
+    private bool _ended;
     private bool _disposed;
 
     internal DuckDbReader(DuckDbConnection connection, DuckDbStatement? statement, DuckDbResult result)
@@ -41,6 +42,8 @@ public sealed unsafe class DuckDbReader : IDisposable
     {
         if (_chunk != 0 && ++_row < _rows) return true;
 
+        // The engine calls it an error to ask again.
+        if (_ended) return false;
         DropChunk();
         _connection.ThrowIfStopped();
         _chunk = DuckDbNative.FetchChunk(_result);
@@ -48,6 +51,7 @@ public sealed unsafe class DuckDbReader : IDisposable
         {
             // No batch is the end or an error.
             if (DuckDbNative.ResultErrorType(ref _result) != 0) throw DuckDbException.Of(ref _result);
+            _ended = true;
             _connection.HasLetGo = true;
             return false;
         }
@@ -65,20 +69,16 @@ public sealed unsafe class DuckDbReader : IDisposable
     /// <summary>Whether a value of the current row is null.</summary>
     /// <param name="column">From 0.</param>
     /// <returns>True if it is.</returns>
-    public bool IsNull(int column)
-    {
-        ulong* valid = DuckDbNative.VectorValidity(Vector(column));
-        return valid is not null && (valid[_row / 64] >> (int)(_row % 64) & 1) == 0;
-    }
+    public bool IsNull(int column) => IsNullIn(Vector(column));
 
     /// <summary>An integer of the current row.</summary>
     /// <param name="column">From 0.</param>
     /// <returns>The value.</returns>
-    /// <exception cref="InvalidCastException">The column holds no integers.</exception>
+    /// <exception cref="InvalidCastException">The column holds no integers, or the value is null.</exception>
     /// <exception cref="OverflowException">The value does not fit.</exception>
     public long GetInt64(int column)
     {
-        void* data = DuckDbNative.VectorData(Vector(column));
+        void* data = DataOf(column);
         return _types[column] switch
         {
             1 => ((byte*)data)[_row],
@@ -94,13 +94,13 @@ public sealed unsafe class DuckDbReader : IDisposable
     /// <summary>A text of the current row.</summary>
     /// <param name="column">From 0.</param>
     /// <returns>The value.</returns>
-    /// <exception cref="InvalidCastException">The column holds no texts.</exception>
+    /// <exception cref="InvalidCastException">The column holds no texts, or the value is null.</exception>
     public string GetString(int column)
     {
         if (!IsText(column)) throw new InvalidCastException($"Column {column} holds no texts. Cast it in the query.");
 
         // The struct duckdb_string_t: a length, then up to twelve bytes in place, else four of them and a pointer.
-        byte* value = (byte*)DuckDbNative.VectorData(Vector(column)) + (_row * 16);
+        byte* value = (byte*)DataOf(column) + (_row * 16);
         int length = *(int*)value;
         return Encoding.UTF8.GetString(length <= 12 ? value + 4 : *(byte**)(value + 8), length);
     }
@@ -110,10 +110,26 @@ public sealed unsafe class DuckDbReader : IDisposable
     {
         if (_disposed) return;
         _disposed = true;
+        _ended = true;
         _connection.Forget(this);
         DropChunk();
         DuckDbNative.DestroyResult(ref _result);
         _statement?.Dispose();
+    }
+
+    // What lies where a null would be is whatever was there before: for a text, a length and a pointer to anywhere.
+    private void* DataOf(int column)
+    {
+        nint vector = Vector(column);
+        return IsNullIn(vector)
+            ? throw new InvalidCastException($"Column {column} is null here. Ask IsNull first.")
+            : DuckDbNative.VectorData(vector);
+    }
+
+    private bool IsNullIn(nint vector)
+    {
+        ulong* valid = DuckDbNative.VectorValidity(vector);
+        return valid is not null && (valid[_row / 64] >> (int)(_row % 64) & 1) == 0;
     }
 
     private nint Vector(int column)

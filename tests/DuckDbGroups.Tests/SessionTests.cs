@@ -154,9 +154,33 @@ public sealed class SessionTests
             Assert.False(reader.IsNull(7));
             Assert.Throws<InvalidCastException>(() => reader.GetInt64(6));
             Assert.Throws<InvalidCastException>(() => reader.GetString(0));
+            Assert.Throws<InvalidCastException>(() => reader.GetInt64(8));
+            Assert.False(reader.Read());
             Assert.False(reader.Read());
             return 0;
         });
+    }
+
+    // What lies where the value would be is whatever was there before.
+    [Fact]
+    public async Task Null_is_not_read_as_a_value()
+    {
+        using var duck = new DuckDb();
+        DuckDbSession session = duck.Open(duck.Group());
+
+        await session.RunAsync("nulls", connection =>
+        {
+            using DuckDbReader reader = connection.Query(
+                "SELECT CASE WHEN i = 0 THEN repeat('abc', 10) END, CASE WHEN i = 0 THEN 7 END FROM range(2) t(i)");
+            Assert.True(reader.Read());
+            Assert.Equal(7, reader.GetInt64(1));
+            Assert.True(reader.Read());
+            Assert.Throws<InvalidCastException>(() => reader.GetString(0));
+            Assert.Throws<InvalidCastException>(() => reader.GetInt64(1));
+            return 0;
+        });
+        await Assert.ThrowsAsync<InvalidCastException>(
+            () => session.RunAsync("max", connection => connection.Scalar("SELECT max(i) FROM range(0) t(i)")));
     }
 
     [Theory]
