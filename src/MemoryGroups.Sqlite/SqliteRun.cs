@@ -112,9 +112,9 @@ internal sealed class SqliteRun<T>(
 
             if (outcome.Error is not null)
             {
-                if (!began && native.IsInTransaction(db))
+                if (!began)
                 {
-                    SQLitePCL.raw.sqlite3_exec(session.Connection.Handle, "ROLLBACK");
+                    RollBack(native, db);
                 }
 
                 _mayRepeat = !began && native.TotalChanges(db) == changes;
@@ -129,6 +129,26 @@ internal sealed class SqliteRun<T>(
         finally
         {
             SqliteBlocks.Current = null;
+        }
+    }
+
+    // The connection keeps its transaction object until somebody disposes that, also when SQLite has taken the
+    // transaction back by itself, and refuses every command meanwhile.
+    private void RollBack(SqliteNative native, nint db)
+    {
+        if (native.IsInTransaction(db))
+        {
+            SQLitePCL.raw.sqlite3_exec(session.Connection.Handle, "ROLLBACK");
+        }
+
+        try
+        {
+            using SqliteCommand command = session.Connection.CreateCommand();
+            command.Transaction?.Dispose();
+        }
+        catch (SqliteException)
+        {
+            // The query has ended it by a statement of its own: there was nothing to roll back, and the object is gone.
         }
     }
 

@@ -137,6 +137,37 @@ public sealed class SessionTests
         Assert.True(session.Account.IsHandedOver);
     }
 
+    [Theory]
+    [InlineData("SELECT 1")]
+    [InlineData("ROLLBACK")]
+    [InlineData("COMMIT")]
+    public async Task Transaction_object_that_a_failed_query_left_is_not_in_the_way_of_the_next(string itsLast)
+    {
+        using var database = new TestDatabase();
+        await database.FillAsync(10);
+        SqliteSession session = database.Open(database.Group());
+
+        await Assert.ThrowsAsync<FormatException>(() => session.RunAsync<int>(
+            "fails",
+            connection =>
+            {
+                connection.BeginTransaction();
+                Execute(connection, itsLast);
+                throw new FormatException();
+            },
+            Abort));
+
+        long rows = await session.RunAsync(
+            "next",
+            connection =>
+            {
+                using SqliteTransaction transaction = connection.BeginTransaction();
+                return Scalar<long>(connection, "SELECT count(*) FROM t");
+            },
+            Abort);
+        Assert.Equal(10, rows);
+    }
+
     [Fact]
     public async Task Second_query_at_the_same_time_is_refused_by_name()
     {
