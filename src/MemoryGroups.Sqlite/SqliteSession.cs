@@ -236,6 +236,11 @@ public sealed partial class SqliteSession : IDisposable
                 account.ForgetRefusal();
                 return ConnectOnce(settings, account);
             }
+            catch (SqliteException error) when (account.Member.IsExited && SqliteFailure.IsOutOfMemory(error))
+            {
+                throw new ObjectDisposedException(
+                    $"The group of '{account.Member.Path}' was closed while it was opened.", error);
+            }
             catch (SqliteException error) when (account.Refused > 0 && SqliteFailure.IsOutOfMemory(error))
             {
                 // What the failed try held stays charged as credit until here: the next one needs it besides.

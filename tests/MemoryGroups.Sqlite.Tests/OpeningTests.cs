@@ -131,4 +131,29 @@ public sealed class OpeningTests
         Assert.Equal(MemoryMember.NeverKill, member.OomScoreAdjustment);
         session.Account.Uncharge(more - SqliteAccount.Granule);
     }
+
+    [Fact]
+    public async Task Group_closed_while_a_session_is_opened_is_said_and_not_called_a_lack_of_memory()
+    {
+        using var database = new TestDatabase();
+        await database.FillAsync(10);
+        using var locker = new SqliteConnection(database.ConnectionString + ";Pooling=false");
+        locker.Open();
+        Execute(locker, "BEGIN EXCLUSIVE");
+        MemoryGroup group = database.Group();
+
+        // It waits for the lock when it reads the schema, with its connection made.
+        Task<SqliteSession> opening =
+            Task.Run(() => SqliteSession.Open(database.ConnectionString, group, "session"), Abort);
+        Assert.True(SpinWait.SpinUntil(() => group.UsageLower > 20_000, Deadline));
+        group.Dispose();
+        Execute(locker, "ROLLBACK");
+
+        ObjectDisposedException error =
+            await Assert.ThrowsAsync<ObjectDisposedException>(() => opening.WaitAsync(Deadline, Abort));
+        Assert.StartsWith(
+            "The group of 'root/tenant/session' was closed while it was opened.",
+            error.Message,
+            StringComparison.Ordinal);
+    }
 }
