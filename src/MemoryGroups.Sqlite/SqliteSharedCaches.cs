@@ -22,14 +22,16 @@ internal static class SqliteSharedCaches
     // Null: the connection has a cache of its own.
     internal static string? KeyOf(SqliteConnectionStringBuilder settings)
     {
-        if (settings.Cache != SqliteCacheMode.Shared)
+        // A temporary database without a name is its connection's alone.
+        string source = settings.DataSource;
+        bool isUri = source.StartsWith("file:", StringComparison.Ordinal);
+        bool isShared = (isUri ? OfUri(source) : null) ?? settings.Cache == SqliteCacheMode.Shared;
+        if (!isShared || source.Length == 0)
         {
             return null;
         }
 
-        string source = settings.DataSource;
-        bool isName = settings.Mode == SqliteOpenMode.Memory || source == ":memory:"
-            || source.StartsWith("file:", StringComparison.Ordinal);
+        bool isName = isUri || settings.Mode == SqliteOpenMode.Memory || source == ":memory:";
         return isName ? $"memory {source}" : Path.GetFullPath(source);
     }
 
@@ -63,6 +65,24 @@ internal static class SqliteSharedCaches
         {
             return Sharers.Exists(other => other.CacheKey == key && other.IsRunning);
         }
+    }
+
+    // What the name itself says about its cache, for which SQLite takes no other word; the last one counts.
+    private static bool? OfUri(string uri)
+    {
+        bool? isShared = null;
+        string[] parts = uri.Split('#')[0].Split('?', 2);
+        foreach (string parameter in parts[^1].Split('&'))
+        {
+            isShared = parameter switch
+            {
+                "cache=shared" => true,
+                "cache=private" => false,
+                _ => isShared,
+            };
+        }
+
+        return isShared;
     }
 
     private static SqliteSession? HeirOfLocked(SqliteSession session) =>

@@ -83,14 +83,15 @@ public sealed class SharedCacheTests
         Assert.Equal(accounts, SqliteAccountTable.Count);
     }
 
-    [Fact]
-    public async Task Database_in_memory_belongs_to_who_keeps_it_alive_and_makes_it_killable()
+    [Theory]
+    [InlineData("Data Source=together;Mode=Memory;Cache=Shared")]
+    [InlineData("Data Source=file:together?mode=memory&cache=shared")]
+    public async Task Database_in_memory_belongs_to_who_keeps_it_alive_and_makes_it_killable(string source)
     {
         using var database = new TestDatabase();
         MemoryGroup group = database.Group();
-        const string Source = "Data Source=together;Mode=Memory;Cache=Shared";
-        SqliteSession maker = SqliteSession.Open(Source, group, "maker");
-        using SqliteSession keeper = SqliteSession.Open(Source, database.Group("keeper"), "keeper");
+        SqliteSession maker = SqliteSession.Open(source, group, "maker");
+        using SqliteSession keeper = SqliteSession.Open(source, database.Group("keeper"), "keeper");
         MemoryMember member = Assert.Single(database.Root.Children[1].Members);
         await maker.RunAsync("make", connection => Execute(
             connection, "CREATE TABLE t(a); INSERT INTO t VALUES (zeroblob(8000000))"));
@@ -103,6 +104,19 @@ public sealed class SharedCacheTests
         Assert.Equal(
             8_000_000,
             await keeper.RunAsync("read", connection => Scalar<long>(connection, "SELECT length(a) FROM t")));
+    }
+
+    [Theory]
+    [InlineData("Data Source=;Cache=Shared")]
+    [InlineData("Data Source=file:alone?mode=memory&cache=private;Cache=Shared")]
+    public async Task Database_that_nobody_can_share_is_its_session_s_alone(string source)
+    {
+        using var database = new TestDatabase();
+
+        using SqliteSession session = SqliteSession.Open(source, database.Group(), "alone");
+
+        Assert.Null(session.CacheKey);
+        Assert.Equal(1, await session.RunAsync("query", connection => Scalar<long>(connection, "SELECT 1")));
     }
 
     [Fact]
