@@ -86,8 +86,17 @@ internal sealed unsafe class LuaState : IDisposable
             _running = outer;
         }
 
-        object?[] values = [.. Enumerable.Range(1, LuaNative.Top(_state)).Select(ValueAt)];
-        LuaNative.SetTop(_state, 0);
+        object?[] values;
+        try
+        {
+            values = [.. Enumerable.Range(1, LuaNative.Top(_state)).Select(ValueAt)];
+        }
+        finally
+        {
+            // Also when a text is too long for .NET: the next script would return what lies here before its own.
+            LuaNative.SetTop(_state, 0);
+        }
+
         if (result == LuaNative.Ok) return values;
 
         // What the script has left behind is garbage, and counts until it is collected.
