@@ -114,7 +114,7 @@ internal sealed class SqliteRun<T>(
             {
                 if (!began)
                 {
-                    RollBack(native, db);
+                    SqliteRollback.Run(session);
                 }
 
                 _mayRepeat = !began && native.TotalChanges(db) == changes;
@@ -129,26 +129,6 @@ internal sealed class SqliteRun<T>(
         finally
         {
             SqliteBlocks.Current = null;
-        }
-    }
-
-    // The connection keeps its transaction object until somebody disposes that, also when SQLite has taken the
-    // transaction back by itself, and refuses every command meanwhile.
-    private void RollBack(SqliteNative native, nint db)
-    {
-        if (native.IsInTransaction(db))
-        {
-            SQLitePCL.raw.sqlite3_exec(session.Connection.Handle, "ROLLBACK");
-        }
-
-        try
-        {
-            using SqliteCommand command = session.Connection.CreateCommand();
-            command.Transaction?.Dispose();
-        }
-        catch (SqliteException)
-        {
-            // The query has ended it by a statement of its own: there was nothing to roll back, and the object is gone.
         }
     }
 

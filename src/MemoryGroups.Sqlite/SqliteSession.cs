@@ -205,12 +205,7 @@ public sealed partial class SqliteSession : IDisposable
     // For the reclaimer: the pages that no statement uses, all of them, because SQLite offers no part.
     internal long ReleasePages()
     {
-        if (CacheKey is not null && SqliteSharedCaches.IsInUse(CacheKey))
-        {
-            return 0;
-        }
-
-        if (!_use.Wait(0))
+        if ((CacheKey is not null && SqliteSharedCaches.IsInUse(CacheKey)) || !_use.Wait(0))
         {
             return 0;
         }
@@ -386,6 +381,7 @@ public sealed partial class SqliteSession : IDisposable
         SqliteBlocks.Current = null;
         try
         {
+            SqliteRollback.Run(this);
             _connection.Dispose();
             _handle.DangerousRelease();
         }

@@ -133,7 +133,31 @@ public sealed class SessionTests
         }
 
         Assert.True(worker.Join(Deadline));
+        Assert.True(SpinWait.SpinUntil(() => session.Account.IsHandedOver, Deadline));
         Assert.Equal(0, session.Account.InUse);
+    }
+
+    [Theory]
+    [InlineData("SELECT 1")]
+    [InlineData("ROLLBACK")]
+    [InlineData("COMMIT")]
+    public async Task Session_is_closed_whatever_became_of_its_transaction(string itsLast)
+    {
+        using var database = new TestDatabase();
+        SqliteSession session = database.Open(database.Group());
+        Thread worker = await session.RunAsync(
+            "begins",
+            connection =>
+            {
+                connection.BeginTransaction();
+                Execute(connection, itsLast);
+                return Thread.CurrentThread;
+            },
+            Abort);
+
+        session.Dispose();
+
+        Assert.True(worker.Join(Deadline));
         Assert.True(session.Account.IsHandedOver);
     }
 
