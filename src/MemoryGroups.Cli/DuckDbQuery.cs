@@ -96,6 +96,7 @@ internal static class DuckDbQuery
     {
         for (int column = 0; column < reader.FieldCount; column++)
         {
+            if (reader.IsNull(column)) continue;
             if (reader.IsText(column))
             {
                 string text = reader.GetString(column);
