@@ -134,7 +134,8 @@ public sealed class MemoryLimitExceededException : Exception
     private static string Explain(
         ChargeRefusal reason, MemoryMember member, MemoryGroup refusing, ChargeFlags flags) => reason switch
         {
-            ChargeRefusal.DoesNotFit => flags == ChargeFlags.None ? "it does not fit" : $"it does not fit, flags {flags}",
+            ChargeRefusal.DoesNotFit when flags == ChargeFlags.None => "it does not fit",
+            ChargeRefusal.DoesNotFit => $"it does not fit, flags {flags}",
             ChargeRefusal.Impossible => "it is larger than the limit and can never fit",
             ChargeRefusal.Costly =>
                 $"nobody is killed for more than {ByteSize.FormatRounded(refusing.Root.CostlyChargeBytes)} at once",
