@@ -108,7 +108,7 @@ public sealed partial class MemoryCharge
         }
 
         // Without bytes of its own it may be of another group than the later ones.
-        bool isWhole = (bytes == 0 && Later.Length > 0) || TryHandOver(bytes, to);
+        bool isWhole = bytes == 0 || TryHandOver(bytes, to);
         long moved = isWhole ? bytes : 0;
         foreach (MemoryCharge later in Later)
         {
@@ -123,10 +123,11 @@ public sealed partial class MemoryCharge
             }
         }
 
-        // Nothing that could be moved: it goes over to who is still there, like any other.
-        if (isWhole && moved == 0 && Later is [.., var last])
+        // Nothing that could be moved: it goes over to who is still there, like any other. The books would not say:
+        // those that were left are put away when they are empty, and the later ones may be of another group.
+        if (moved == 0)
         {
-            isWhole = last._books.TryMoveTo(to, 0);
+            isWhole &= !to.IsClosed && !Member.IsExited;
         }
 
         if (isWhole)
@@ -150,22 +151,17 @@ public sealed partial class MemoryCharge
         return false;
     }
 
-    // Charged after the member moved. Whoever disposes this lease looks for the later ones after it has written that,
-    // and we look whether it is written after the later one can be seen.
+    // Charged after the member moved. What was found may be ended before we add to it: it held nothing, and somebody
+    // needed another one, or this lease is disposed, which the look at the end finds: whoever disposes this lease looks
+    // for the later ones after it has written that, and we look whether it is written after the later one can be seen.
     private bool KeepLater(MemberBooks books, long bytes)
     {
-        MemoryCharge later = LaterFor(books);
-        while (!later.TryAdd(bytes))
+        MemoryCharge later;
+        do
         {
-            if (IsDisposed)
-            {
-                books.Uncharge(bytes);
-                return false;
-            }
-
-            // It held nothing, and somebody who needed another one ended it.
             later = LaterFor(books);
         }
+        while (!later.TryAdd(bytes));
 
         if (IsDisposed)
         {

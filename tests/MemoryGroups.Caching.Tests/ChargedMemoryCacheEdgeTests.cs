@@ -139,6 +139,18 @@ public sealed class ChargedMemoryCacheEdgeTests
         Assert.Equal((0, 0), (cache.Bytes, scene.Group.Usage));
     }
 
+    [Fact]
+    public void Entry_as_large_as_a_charge_can_be_is_kept_where_nothing_limits_it()
+    {
+        using var scene = new CacheScene();
+        using ChargedMemoryCache cache = NewCache(scene);
+
+        Set(cache, "a", MemoryMember.MaxChargeBytes);
+
+        Assert.True(cache.TryGetValue("a", out _));
+        Assert.Equal(MemoryMember.MaxChargeBytes, cache.Bytes);
+    }
+
     // The clock is read when the entry has been paid for and is not in the cache yet.
     [Fact]
     public void Entry_on_its_way_in_when_the_member_moves_is_not_charged_to_the_group_that_was_left()

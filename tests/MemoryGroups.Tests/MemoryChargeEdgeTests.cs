@@ -20,8 +20,10 @@ public sealed class MemoryChargeEdgeTests
         Assert.Equal((0, 0, 0), (first.Bytes, second.Bytes, member.Usage));
     }
 
-    [Fact]
-    public void Lease_that_is_disposed_while_it_grows_in_its_members_new_group_keeps_nothing_there()
+    [Theory]
+    [InlineData(0)]
+    [InlineData(20)]
+    public void Lease_that_is_disposed_while_it_grows_in_its_members_new_group_keeps_nothing_there(long there)
     {
         using var world = new World();
         MemoryGroup before = Tenant(world);
@@ -29,11 +31,36 @@ public sealed class MemoryChargeEdgeTests
         MemoryMember member = before.CreateMember("m");
         MemoryCharge lease = member.Lease(10);
         Assert.True(member.MoveTo(after));
+        Assert.True(there == 0 || lease.TryGrow(there));
 
         world.Once(ProbePoint.BeforeSwap, lease.Dispose);
 
         Assert.False(lease.TryGrow(100));
         Assert.Equal((0, 0, 0), (before.Usage, after.Usage, lease.Bytes));
+    }
+
+    [Fact]
+    public void Lease_grows_as_its_caller_says_and_may_be_told_to_stop()
+    {
+        using var world = new World();
+        MemoryGroup tenant = world.Root.CreateGroup(
+            "tenant", new MemoryGroupOptions { Max = 1000, KillDisabled = true });
+        MemoryMember hog = tenant.CreateMember("hog");
+        MemoryCharge lease = tenant.CreateMember("m").Lease(10);
+        Assert.True(hog.TryCharge(990));
+
+        Task growing = lease.GrowAsync(5, ChargeFlags.NoRetry).AsTask();
+        world.Run();
+        Assert.IsType<MemoryLimitExceededException>(growing.Exception?.InnerException);
+        lease.Grow(5, ChargeFlags.NoFail);
+        Assert.Equal((15, 1005, false), (lease.Bytes, tenant.Usage, hog.IsKilled));
+
+        using var cancel = new CancellationTokenSource();
+        Task cancelled = lease.GrowAsync(5, cancellationToken: cancel.Token).AsTask();
+        cancel.Cancel();
+        world.Run();
+        Assert.True(cancelled.IsCanceled);
+        Assert.Equal((15, false), (lease.Bytes, hog.IsKilled));
     }
 
     // However much is added to it afterwards it stays disposed: each of these takes back what it added.
@@ -110,14 +137,15 @@ public sealed class MemoryChargeEdgeTests
     }
 
     [Theory]
-    [InlineData(false)]
-    [InlineData(true)]
-    public void Lease_that_is_transferred_to_somebody_who_has_gone_is_over_and_returned(bool hasMoved)
+    [InlineData(100, false)]
+    [InlineData(0, false)]
+    [InlineData(100, true)]
+    public void Lease_that_is_transferred_to_somebody_who_has_gone_is_over_and_returned(long bytes, bool hasMoved)
     {
         using var world = new World();
         MemoryGroup group = Tenant(world);
         MemoryMember from = group.CreateMember("from");
-        MemoryCharge lease = from.Lease(100);
+        MemoryCharge lease = from.Lease(bytes);
         if (hasMoved)
         {
             group = Tenant(world, "after");

@@ -35,7 +35,7 @@ public sealed class MemoryChargeTests
 
         Assert.IsType<ObjectDisposedException>(growing.Exception?.InnerException);
         Assert.False(hog.IsKilled, "a lease that is gone has had somebody killed");
-        Assert.Equal(default, tenant.Events.Current);
+        Assert.Equal((0, default), (tenant.RefusalCount, tenant.Events.Current));
     }
 
     [Fact]
