@@ -83,6 +83,40 @@ public sealed class AllocationBudgetTests
     }
 
     [Fact]
+    public void Member_whose_budget_is_raised_to_what_it_has_allocated_is_spared()
+    {
+        using var world = new World();
+        MemoryMember member = world.Root.CreateMember("member");
+        member.AllocationBudget = 10 * Piece;
+        Spend(member, 20);
+        member.AllocationBudget = member.AllocatedBytes;
+        world.Run();
+        Assert.False(member.IsKilled);
+
+        member.AllocationBudget--;
+        world.Run();
+
+        Assert.True(member.IsKilled);
+    }
+
+    [Fact]
+    public void Member_that_was_killed_before_its_budget_is_looked_at_is_killed_once()
+    {
+        using var world = new World();
+        MemoryGroup tenant = world.Root.CreateGroup("tenant");
+        MemoryMember member = tenant.CreateMember("member");
+        member.AllocationBudget = 10 * Piece;
+        Spend(member, 20);
+        member.ReceiveKill("by hand");
+
+        world.Run();
+
+        Assert.Equal("by hand", member.KillReason);
+        Assert.Empty(world.Root.Reports.Latest());
+        Assert.Equal((0, 0), (tenant.Events.Local.BudgetKill, tenant.Events.Local.OomKill));
+    }
+
+    [Fact]
     public void Disabled_killer_spares_the_member_until_it_is_enabled_and_more_is_allocated()
     {
         using var world = new World();

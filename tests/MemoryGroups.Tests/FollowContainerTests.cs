@@ -60,6 +60,23 @@ public sealed class FollowContainerTests
         Assert.Equal((15 << 20) / 4, root.CostlyChargeBytes);
     }
 
+    // Out of a timer it would end the process.
+    [Fact]
+    public void Collector_that_has_no_memory_for_its_own_limit_gets_it_at_the_next_tick()
+    {
+        _process.Limit = 16_000;
+        using World world = NewWorld();
+        _process.Limit = 32_000;
+        _process.OnLimitHeap = static () => throw new InsufficientMemoryException();
+        world.Advance(Period);
+        Assert.Equal((30_000, 15_000), (world.Root.Capacity, world.Root.HeapLimitBytes));
+
+        _process.OnLimitHeap = null;
+        world.Advance(Period);
+
+        Assert.Equal(30_000, world.Root.HeapLimitBytes);
+    }
+
     // Whoever is slow in the middle has worked out its numbers from a capacity that is none any more.
     [Fact]
     public void Watermarks_and_reserve_follow_the_last_of_two_changes_at_once()

@@ -222,6 +222,44 @@ public sealed class MeteringTests
     }
 
     [Fact]
+    public void Metered_bytes_of_the_root_count_nobody_twice_who_exits_when_it_was_found()
+    {
+        using var world = new World();
+        MemoryMember leaving = world.Root.CreateMember("leaving");
+        for (int others = 1; others < OomCandidates.YieldEvery; others++)
+        {
+            world.Root.CreateMember("other");
+        }
+
+        using (leaving.Enter())
+        {
+            Allocate(20);
+        }
+
+        world.Once(ProbePoint.ScanYields, leaving.Dispose);
+        long metered = world.Root.MeteredBytes;
+
+        Assert.True(leaving.IsExited);
+        Assert.InRange(metered, 20 * Piece, 21 * Piece);
+    }
+
+    // Other tests allocate as well, and give back (see Noise).
+    [Fact]
+    public void What_is_metered_is_none_of_the_unmetered_bytes()
+    {
+        long before = GC.GetTotalAllocatedBytes();
+        using var world = new World();
+        using (world.Root.CreateMember("member").Enter())
+        {
+            Allocate(2000);
+        }
+
+        long unmetered = world.Root.UnmeteredBytes;
+
+        Assert.InRange(unmetered, 0, GC.GetTotalAllocatedBytes() - before - (2000L * Piece) + Noise);
+    }
+
+    [Fact]
     public void Metered_bytes_of_the_root_are_those_of_all_members_and_none_of_them_unmetered()
     {
         using var world = new World();

@@ -232,6 +232,21 @@ public sealed class OomAgeingTests
         Assert.True(world.Charge(hog, 100, flags).Granted);
     }
 
+    [Fact]
+    public void Victim_is_not_held_back_by_an_aged_request()
+    {
+        using var world = new World();
+        MemoryGroup group = world.Root.CreateGroup("group", FullGroup.Sleepy);
+        MemoryMember hog = FullGroup.Fill(world, group);
+        FullGroup.Ask(world, group, 500);
+        Age(world, group, hog);
+        MemoryMember victim = group.CreateMember("victim");
+        hog.Uncharge(100);
+        victim.ReceiveKill("by hand");
+
+        Assert.True(world.Charge(victim, 10).Granted);
+    }
+
     // Woken by the cut, it would go back to sleep behind the older one, which still can be granted.
     [Fact]
     public void Held_back_request_that_can_never_fit_any_more_leaves_at_once()

@@ -27,7 +27,7 @@ public sealed class RequestedReapTests
         Assert.Equal(ReapResult.Reaped, world.Await(member.ReapAsync()));
         Assert.Equal((1, 300), (memory.Freed, member.Usage));
         Assert.True(member.Space.IsUnstable && member.Space.IsHidden);
-        Assert.Equal(ReapResult.Reaped, world.Await(member.ReapAsync()));
+        Assert.Equal(ReapResult.Reaped, world.Await(member.ReapAsync(TimeSpan.FromSeconds(5))));
         Assert.Equal(1, memory.Freed);
         member.Dispose();
         Assert.Equal(ReapResult.Gone, world.Await(member.ReapAsync()));
@@ -47,6 +47,7 @@ public sealed class RequestedReapTests
         sharer.Kill("test");
 
         Assert.Equal(ReapResult.Reaped, world.Await(member.ReapAsync()));
+        Assert.Equal((false, true), (member.IsKilled, sharer.IsKilled));
     }
 
     [Fact]
@@ -195,6 +196,7 @@ public sealed class RequestedReapTests
         Assert.Equal(ReapResult.Reaped, world.Await(member.ReapAsync()));
 
         Assert.True(late!.IsKilled);
+        Assert.Equal("it joined a space that was killed", late.KillReason);
         Assert.Throws<OomKilledException>(() => late.Allocate(10));
     }
 

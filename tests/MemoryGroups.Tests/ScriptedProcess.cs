@@ -22,6 +22,8 @@ internal sealed class ScriptedProcess : ProcessMemory
 
     public Action? OnRead { get; set; }
 
+    public Action? OnLimitHeap { get; set; }
+
     public int Reads { get; private set; }
 
     public List<bool> Collected { get; } = [];
@@ -53,6 +55,7 @@ internal sealed class ScriptedProcess : ProcessMemory
 
     internal override bool TryLimitHeap(long? bytes)
     {
+        OnLimitHeap?.Invoke();
         HeapLimits.Add(bytes);
         return !(bytes < Committed);
     }

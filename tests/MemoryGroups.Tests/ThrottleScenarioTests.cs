@@ -59,6 +59,30 @@ public sealed class ThrottleScenarioTests
         Assert.Equal(100, group.Usage);
     }
 
+    // Busy is no answer; nothing is one.
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Setting_high_asks_a_reclaimer_that_has_nothing_once(bool isBusyFirst)
+    {
+        using var world = new World();
+        MemoryGroup group = world.Root.CreateGroup("group", new MemoryGroupOptions { BatchBytes = 1 });
+        Assert.True(group.CreateMember("cache").TryCharge(1000));
+        var other = new TaskCompletionSource<long>();
+        int calls = isBusyFirst ? 0 : 1;
+        group.AddReclaimer(new ScriptedReclaimer(
+            "cache", (_, _) => calls++ == 0 ? new ValueTask<long>(other.Task) : ValueTask.FromResult(0L)));
+        Task<long>? others = isBusyFirst ? group.ReclaimAsync(1).AsTask() : null;
+        world.Run();
+
+        group.High = 100;
+        world.Run();
+        other.SetResult(0);
+        world.Advance(TimeSpan.FromSeconds(10));
+
+        Assert.Equal((2, true), (calls, others?.IsCompleted ?? true));
+    }
+
     [Fact]
     [Requirement("T21")]
     public void Setting_high_believes_a_boasting_reclaimer_for_a_bounded_number_of_rounds()
