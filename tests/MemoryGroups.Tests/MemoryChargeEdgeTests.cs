@@ -116,6 +116,18 @@ public sealed class MemoryChargeEdgeTests
     }
 
     [Fact]
+    public void Empty_lease_of_who_has_gone_goes_over_to_nobody()
+    {
+        using var world = new World();
+        MemoryGroup tenant = Tenant(world);
+        MemoryMember from = tenant.CreateMember("from");
+        MemoryCharge lease = from.Lease(0);
+        from.Dispose();
+
+        Assert.Null(lease.TransferTo(tenant.CreateMember("to")));
+    }
+
+    [Fact]
     public void Lease_of_a_member_that_came_back_is_transferred_whole()
     {
         using var world = new World();
