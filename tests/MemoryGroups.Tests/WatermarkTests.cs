@@ -153,27 +153,6 @@ public sealed class WatermarkTests
     }
 
     [Fact]
-    public void Background_reclaim_of_the_root_waits_for_no_busy_reclaimer_and_the_next_charge_starts_one_more()
-    {
-        using World world = WithLowAndHigh();
-        MemoryMember cache = world.Root.CreateMember("cache");
-        var first = new TaskCompletionSource<long>();
-        int calls = 0;
-        using IDisposable registered = world.Root.AddReclaimer(new ScriptedReclaimer(
-            "cache", (_, _) => calls++ == 0 ? new ValueTask<long>(first.Task) : ValueTask.FromResult(0L)));
-        Task<long> other = world.Root.ReclaimAsync(1).AsTask();
-        world.Run();
-        Assert.True(world.Charge(cache, 8001).Granted);
-        first.SetResult(0);
-        world.Run();
-        calls = 1;
-
-        Assert.True(world.Charge(cache, 1).Granted);
-
-        Assert.Equal((2, true), (calls, other.IsCompleted));
-    }
-
-    [Fact]
     public void Background_reclaim_gets_another_chance_after_a_reclaimer_threw()
     {
         using World world = WithLowAndHigh();
