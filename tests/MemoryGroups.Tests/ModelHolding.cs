@@ -71,11 +71,16 @@ internal sealed class ModelLease(ModelBooks books, long bytes)
     // Null when it cannot: then everything that was not moved yet goes back.
     public ModelLease? Transfer(ReferenceModel model, ModelBooks to)
     {
+        if (Bytes == 0)
+        {
+            return to.Member.Exited || _parts[0].Books.Member.Exited ? null : new ModelLease(to, 0);
+        }
+
         ModelLease? moved = null;
         for (int i = 0; i < _parts.Count; i++)
         {
             ModelPart part = _parts[i];
-            if (part.Bytes == 0 && i + 1 < _parts.Count)
+            if (part.Bytes == 0)
             {
                 continue;
             }
